@@ -1,0 +1,180 @@
+"""What is measured, the same source for every subject: our two implementations, the C floor, the OpenTelemetry SDK.
+
+A case is a function that is called many times; a subject makes the case's function for itself. Nothing
+wraps the subject's own calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+Operation = Callable[[], Any]
+
+CASES = (
+    "span",
+    "span, 4 attributes",
+    "span, 4 attributes and an event",
+    "request of 6 spans",
+    "unsampled root",
+    "unsampled child",
+)
+# How many spans one call makes; samples stay below every queue's depth.
+SPANS_PER_CALL = {"request of 6 spans": 6}
+
+
+def build_floor() -> Any:
+    """The C floor, compiled next to its source's cache on first use; None without a compiler."""
+    import pyximport
+
+    folder = Path(__file__).parent / "floor"
+    sys.path.insert(0, str(folder))
+    importers = pyximport.install(build_dir=str(folder / "build"), language_level=3)
+    try:
+        return import_module("c_floor")
+    finally:
+        pyximport.uninstall(*importers)
+
+
+def span_cases(start: Callable[..., Any], unsampled: Callable[..., Any] | None) -> dict[str, Operation]:
+    """The cases on one subject's ``start_as_current_span``, sampled and unsampled."""
+
+    def span() -> None:
+        with start("operation"):
+            pass
+
+    def four() -> None:
+        with start("operation") as span:
+            span.set_attribute("http.request.method", "POST")
+            span.set_attribute("http.route", "/orders/{id}")
+            span.set_attribute("http.response.status_code", 200)
+            span.set_attribute("retried", False)
+
+    def event() -> None:
+        with start("operation") as span:
+            span.set_attribute("http.request.method", "POST")
+            span.set_attribute("http.route", "/orders/{id}")
+            span.set_attribute("http.response.status_code", 200)
+            span.set_attribute("retried", False)
+            span.add_event("cache miss")
+
+    def request() -> None:
+        with start("POST /checkout") as root:
+            root.set_attribute("http.request.method", "POST")
+            root.set_attribute("http.response.status_code", 200)
+            with start("create order") as order:
+                order.set_attribute("order.items", 3)
+                order.set_attribute("customer.kind", "returning")
+                with start("SELECT stock") as stock:
+                    stock.set_attribute("db.system.name", "postgresql")
+                    stock.set_attribute("db.rows", 3)
+                with start("INSERT order") as insert:
+                    insert.set_attribute("db.system.name", "postgresql")
+                    insert.set_attribute("db.rows", 1)
+            with start("charge") as charge:
+                charge.set_attribute("payment.method", "credit_card")
+                charge.set_attribute("payment.amount", 12.5)
+            with start("publish") as publish:
+                publish.set_attribute("messaging.system", "kafka")
+                publish.set_attribute("messaging.batch.message_count", 1)
+
+    cases: dict[str, Operation] = {
+        "span": span,
+        "span, 4 attributes": four,
+        "span, 4 attributes and an event": event,
+        "request of 6 spans": request,
+    }
+    if unsampled is not None:
+
+        def root() -> None:
+            with unsampled("operation"):
+                pass
+
+        cases["unsampled root"] = root
+        cases["unsampled child"] = root
+    return cases
+
+
+class Subject:
+    """One thing that is measured: its cases, what surrounds the unsampled child, and how to empty its queue."""
+
+    def __init__(self, name: str, cases: dict[str, Operation], unsampled: Any, empty: Operation) -> None:
+        self.name = name
+        self.cases = cases
+        self.unsampled = unsampled
+        self.empty = empty
+
+
+def ours(name: str) -> Subject:
+    """fasttrace's core, ``cython`` or ``python``: everything up to the encoded record in the ring."""
+    from fasttrace import _core
+    from fasttrace._core.layout import THRESHOLD_NEVER
+
+    implementation, _reason, modules = _core.load(name)
+    assert implementation == name
+    ring_module, span_module, otlp = modules["ring"], modules["span"], modules["otlp"]
+    ring = ring_module.Ring()
+    recorder = span_module.Recorder(ring)
+    recorder.consumer_running = True
+    scope = _core.InstrumentationScope("bench")
+    tracer = span_module.Tracer(scope, recorder)
+    # Unsampled below an unsampled parent, as ParentBased has it.
+    off = span_module.Recorder(ring_module.Ring(), thresholds=(THRESHOLD_NEVER, 0, THRESHOLD_NEVER, 0, THRESHOLD_NEVER))
+    unsampled = span_module.Tracer(scope, off)
+
+    def empty() -> None:
+        dropped = sum(value for key, value in recorder.counters().items() if key.startswith("dropped_"))
+        assert not dropped, "a dropped span voids the sample"
+        while records := ring.take(10_000, 1 << 24):
+            ring.release(otlp.count_records(records), len(records))
+
+    cases = span_cases(tracer.start_as_current_span, unsampled.start_as_current_span)
+    return Subject(name, cases, unsampled.start_as_current_span, empty)
+
+
+def floor() -> Subject:
+    """The C floor; it has no attributes, so its cases are the bare blocks."""
+    make = build_floor().Floor
+
+    def span() -> None:
+        with make("operation"):
+            pass
+
+    def request() -> None:
+        with make("POST /checkout"):
+            with make("create order"):
+                with make("SELECT stock"):
+                    pass
+                with make("INSERT order"):
+                    pass
+            with make("charge"):
+                pass
+            with make("publish"):
+                pass
+
+    cases: dict[str, Operation] = dict.fromkeys(CASES, span)
+    cases["request of 6 spans"] = request
+    return Subject("floor", cases, make, lambda: None)
+
+
+def opentelemetry() -> Subject:
+    """The OpenTelemetry SDK with its batch processor and an exporter that returns at once."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    processor = BatchSpanProcessor(Nowhere())
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    start = provider.get_tracer("bench").start_as_current_span
+    unsampled = TracerProvider(ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
+    unsampled.add_span_processor(BatchSpanProcessor(Nowhere()))
+    unsampled_start = unsampled.get_tracer("bench").start_as_current_span
+    return Subject("otel", span_cases(start, unsampled_start), unsampled_start, lambda: processor.force_flush())

@@ -1,0 +1,117 @@
+"""Ours, the C floor and the OpenTelemetry SDK, interleaved in one run: ``python bench/compare.py``.
+
+Thread CPU time of the calling thread, medians over the rounds, ratios of those medians. Read the ratios:
+absolute times depend on the machine, its neighbours and how the interpreter was built.
+
+    python bench/compare.py [--rounds 30] [--check] [--markdown FILE]
+
+``--check`` exits with 1 when a span with 4 attributes costs more than 1/25 of the OpenTelemetry SDK's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cases
+
+CALLS = 240
+PROMISED_SHARE = {"span, 4 attributes": 25}
+
+
+def sample(operation: cases.Operation, calls: int) -> float:
+    """Thread CPU nanoseconds for one call, over so many."""
+    repeat = range(calls)
+    begin = time.thread_time_ns()
+    for _ in repeat:
+        operation()
+    return (time.thread_time_ns() - begin) / calls
+
+
+def measure(subjects: list[cases.Subject], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Samples by case and subject; each round visits the subjects in random order."""
+    results: dict[str, dict[str, list[float]]] = {case: {s.name: [] for s in subjects} for case in cases.CASES}
+    for case in cases.CASES:
+        for turn in range(rounds + 2):
+            for subject in random.sample(subjects, len(subjects)):
+                subject.empty()
+                gc.collect(0)
+                calls = CALLS // cases.SPANS_PER_CALL.get(case, 1)
+                if case == "unsampled child":
+                    with subject.unsampled("root"):
+                        nanoseconds = sample(subject.cases[case], calls)
+                else:
+                    nanoseconds = sample(subject.cases[case], calls)
+                if turn >= 2:  # the first turns warm up
+                    results[case][subject.name].append(nanoseconds)
+    return results
+
+
+def table(results: dict[str, dict[str, list[float]]]) -> list[str]:
+    """A Markdown table: medians in nanoseconds, their spread, and the ratios."""
+    lines = [
+        "| case | cython | python | floor | OpenTelemetry SDK | SDK / cython | SDK / python | cython / floor |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for case, samples in results.items():
+        medians = {name: statistics.median(values) for name, values in samples.items()}
+        cells = []
+        for name in ("cython", "python", "floor", "otel"):
+            quartiles = statistics.quantiles(samples[name], n=4)
+            spread = (quartiles[2] - quartiles[0]) / 2 / medians[name]
+            cells.append(f"{medians[name]:,.0f} ns ±{spread:.0%}")
+        ratios = [
+            f"{medians['otel'] / medians['cython']:.1f}x",
+            f"{medians['otel'] / medians['python']:.1f}x",
+            f"{medians['cython'] / medians['floor']:.2f}x",
+        ]
+        lines.append(f"| {case} | " + " | ".join(cells + ratios) + " |")
+    return lines
+
+
+def failures(results: dict[str, dict[str, list[float]]]) -> list[str]:
+    """The promised ratios that this run does not show."""
+    missed = []
+    for case, share in PROMISED_SHARE.items():
+        ratio = statistics.median(results[case]["otel"]) / statistics.median(results[case]["cython"])
+        if ratio < share:
+            missed.append(f"{case}: 1/{ratio:.1f} of the OpenTelemetry SDK, promised is 1/{share}")
+    return missed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=30, help="samples of each case and subject (default: 30)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a promised ratio is missed")
+    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
+    arguments = parser.parse_args()
+    subjects: list[Any] = [cases.ours("cython"), cases.ours("python"), cases.floor(), cases.opentelemetry()]
+    results = measure(subjects, arguments.rounds)
+    import fasttrace
+
+    lines = [
+        f"fasttrace {fasttrace.__version__}, CPython {platform.python_version()}, {platform.machine()}; "
+        f"thread CPU time of the calling thread, medians of {arguments.rounds} interleaved samples.",
+        "",
+        *table(results),
+    ]
+    print("\n".join(lines))
+    if arguments.markdown:
+        arguments.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    missed = failures(results) if arguments.check else []
+    for line in missed:
+        print("missed:", line, file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Distributed tracing that costs so little that it stays on for every request."""
+
+from fasttrace._core import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode
+from fasttrace._version import __version__
+from fasttrace.context import Context, Span, SpanContext, TraceState, current_span
+from fasttrace.errors import ConfigurationError, FasttraceError
+from fasttrace.propagation import extract, inject
+from fasttrace.provider import (
+    TracerProvider,
+    active_spans,
+    aflush,
+    configure,
+    flush,
+    get_tracer,
+    implementation,
+    shutdown,
+    stats,
+)
+from fasttrace.tracer import Tracer
+
+__all__ = [
+    "ConfigurationError",
+    "Context",
+    "FasttraceError",
+    "InstrumentationScope",
+    "Link",
+    "Span",
+    "SpanContext",
+    "SpanData",
+    "SpanKind",
+    "SpanLimits",
+    "Status",
+    "StatusCode",
+    "TraceState",
+    "Tracer",
+    "TracerProvider",
+    "__version__",
+    "active_spans",
+    "aflush",
+    "configure",
+    "current_span",
+    "extract",
+    "flush",
+    "get_tracer",
+    "implementation",
+    "inject",
+    "shutdown",
+    "stats",
+]

@@ -1,0 +1,1 @@
+"""The compiled core; see ``fasttrace._core.abc`` for the contract."""

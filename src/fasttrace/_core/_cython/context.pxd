@@ -1,0 +1,36 @@
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+cdef extern from "pytext.h":
+    object ft_contextvar_set(object variable, object value)
+    int ft_contextvar_leave(object variable, object value, object token)
+
+# What a span inherits: both a Span and a Context are nodes, and the one ContextVar holds either, or None.
+cdef class Node:
+    cdef uint64_t trace_high
+    cdef uint64_t trace_low
+    cdef uint64_t span_number
+    cdef int64_t wall_offset_ns
+    cdef uint8_t flags
+    cdef bint remote
+    cdef object header      # the tracestate's text, or None
+    cdef object bag         # the baggage, or None
+
+cdef class Context(Node):
+    cdef object span_object
+
+cdef class SpanContext:
+    cdef uint64_t trace_high
+    cdef uint64_t trace_low
+    cdef uint64_t span_number
+    cdef uint8_t flags
+    cdef bint remote
+    cdef object header
+
+cdef SpanContext span_context_of(Node node)
+cdef Context context_of(uint64_t trace_high, uint64_t trace_low, uint64_t span_number, uint8_t flags, object header)
+cdef object as_node(object value)
+cdef Node current()
+cdef object trace_id_of(uint64_t high, uint64_t low)
+cdef int split_trace_id(object value, uint64_t *high, uint64_t *low) except -1
+cdef int leave(Node node, object token) except -1
+cdef object hex_of(uint64_t high, uint64_t low, int digits)

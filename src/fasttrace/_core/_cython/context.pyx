@@ -1,0 +1,283 @@
+"""SpanContext, Context and what is current: one ContextVar that holds a Span, a Context or None."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from contextvars import ContextVar
+
+from fasttrace._core.types import TraceState
+
+cdef extern from "Python.h":
+    int PyContextVar_Get(object variable, PyObject *default_value, PyObject **value) except -1
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 maximum)
+    void *PyUnicode_DATA(object text)
+    void Py_DECREF(PyObject *o)
+
+cdef extern from "hex.h" nogil:
+    void ft_hex_write(uint8_t *text, uint64_t value, int digits)
+
+cdef extern from "buffer.h" nogil:
+    uint8_t *ft_write_big_u64(uint8_t *at, uint64_t value)
+
+CURRENT = ContextVar("fasttrace_current", default=None)
+cdef object VARIABLE = CURRENT
+
+LOW_64_BITS = (1 << 64) - 1
+
+
+cdef object trace_id_of(uint64_t high, uint64_t low):
+    return (<object> high << 64) | low
+
+
+cdef int split_trace_id(object value, uint64_t *high, uint64_t *low) except -1:
+    """Zero for anything that is not an int of 1 to 128 bits."""
+    high[0] = low[0] = 0
+    if not isinstance(value, int) or value < 0 or value >> 128:
+        return 0
+    high[0] = <uint64_t> (value >> 64)
+    low[0] = <uint64_t> (value & LOW_64_BITS)
+    return 0
+
+
+cdef uint64_t span_id_of(object value) except? 0:
+    if not isinstance(value, int) or value < 0 or value >> 64:
+        return 0
+    return <uint64_t> value
+
+
+cdef object hex_of(uint64_t high, uint64_t low, int digits):
+    cdef str text = PyUnicode_New(digits, 127)
+    cdef uint8_t *at = <uint8_t *> PyUnicode_DATA(text)
+    if digits == 32:
+        ft_hex_write(at, high, 16)
+        at += 16
+    ft_hex_write(at, low, 16)
+    return text
+
+
+cdef object bytes_of(uint64_t high, uint64_t low, int size):
+    data = PyBytes_FromStringAndSize(NULL, size)
+    cdef uint8_t *at = <uint8_t *> PyBytes_AS_STRING(data)
+    if size == 16:
+        at = ft_write_big_u64(at, high)
+    ft_write_big_u64(at, low)
+    return data
+
+
+cdef object header_of(object trace_state):
+    """The text of a tracestate given as text, a TraceState (anything with to_header), or None."""
+    if trace_state is None:
+        return None
+    if type(trace_state) is str:
+        return trace_state or None
+    to_header = getattr(trace_state, "to_header", None)
+    if to_header is None:
+        return None
+    text = to_header()
+    return text if type(text) is str and text else None
+
+
+@cython.final
+cdef class SpanContext:
+    """The part of a span that travels: ids, flags, tracestate. Immutable, hashable, picklable.
+
+    ``SpanContext(trace_id, span_id, is_remote=False, trace_flags=0, trace_state=None)``; ``trace_state``
+    is a ``TraceState``, a header's text or None. Ids out of range make an invalid context, not an error.
+    """
+
+    def __init__(self, trace_id, span_id, is_remote=False, trace_flags=0, trace_state=None):
+        split_trace_id(trace_id, &self.trace_high, &self.trace_low)
+        self.span_number = span_id_of(span_id)
+        self.remote = bool(is_remote)
+        self.flags = <uint8_t> (int(trace_flags) & 0xFF)
+        self.header = header_of(trace_state)
+
+    @property
+    def trace_id(self):
+        return trace_id_of(self.trace_high, self.trace_low)
+
+    @property
+    def span_id(self):
+        return self.span_number
+
+    @property
+    def trace_id_bytes(self):
+        return bytes_of(self.trace_high, self.trace_low, 16)
+
+    @property
+    def span_id_bytes(self):
+        return bytes_of(0, self.span_number, 8)
+
+    @property
+    def trace_id_hex(self):
+        return hex_of(self.trace_high, self.trace_low, 32)
+
+    @property
+    def span_id_hex(self):
+        return hex_of(0, self.span_number, 16)
+
+    @property
+    def trace_flags(self):
+        return self.flags
+
+    @property
+    def trace_state(self):
+        return TraceState(self.header or "")
+
+    @property
+    def is_remote(self):
+        return self.remote
+
+    @property
+    def is_valid(self):
+        return (self.trace_high | self.trace_low) != 0 and self.span_number != 0
+
+    @property
+    def sampled(self):
+        return (self.flags & 1) != 0
+
+    def _key(self):
+        return self.trace_id, self.span_number, self.remote, self.flags, self.header
+
+    def __eq__(self, other):
+        if type(other) is not SpanContext:
+            return NotImplemented
+        return self._key() == (<SpanContext> other)._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def __repr__(self):
+        return (
+            f"SpanContext(trace_id=0x{self.trace_id_hex}, span_id=0x{self.span_id_hex}, is_remote={self.is_remote}, "
+            f"trace_flags=0x{self.flags:02x}, trace_state={self.header or ''!r})"
+        )
+
+    def __reduce__(self):
+        return SpanContext, (self.trace_id, self.span_id, self.is_remote, self.trace_flags, self.header)
+
+
+cdef SpanContext span_context_of(Node node):
+    cdef SpanContext result = SpanContext.__new__(SpanContext)
+    result.trace_high = node.trace_high
+    result.trace_low = node.trace_low
+    result.span_number = node.span_number
+    result.flags = node.flags
+    result.remote = node.remote
+    result.header = node.header
+    return result
+
+
+cdef class Node:
+    """What a span inherits from; the base of Span and Context."""
+
+
+@cython.final
+cdef class Context(Node):
+    """What is current: a span's context, the span itself if it is ours, and baggage.
+
+    ``Context(span_context=None, baggage=None)``: ``span_context`` is a ``SpanContext``, a ``Span`` or None
+    (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None.
+    """
+
+    def __init__(self, span_context=None, baggage=None):
+        cdef Node node
+        node = as_node(span_context)
+        if node is not None:
+            self.trace_high = node.trace_high
+            self.trace_low = node.trace_low
+            self.span_number = node.span_number
+            self.wall_offset_ns = node.wall_offset_ns
+            self.flags = node.flags
+            self.remote = node.remote
+            self.header = node.header
+            self.bag = node.bag
+            self.span_object = (<Context> node).span_object if type(node) is Context else node
+        if baggage is not None:
+            self.bag = dict(baggage)
+
+    @property
+    def span_context(self):
+        if (self.trace_high | self.trace_low) == 0 or self.span_number == 0:
+            return None
+        return span_context_of(self)
+
+    @property
+    def baggage(self):
+        return {} if self.bag is None else dict(self.bag)
+
+    @property
+    def span(self):
+        return self.span_object
+
+    def __repr__(self):
+        return f"Context({self.span_context!r}, baggage={self.baggage!r})"
+
+
+cdef Context context_of(uint64_t trace_high, uint64_t trace_low, uint64_t span_number, uint8_t flags, object header):
+    cdef Context result = Context.__new__(Context)
+    result.trace_high = trace_high
+    result.trace_low = trace_low
+    result.span_number = span_number
+    result.flags = flags
+    result.remote = True
+    result.header = header
+    return result
+
+
+cdef object as_node(object value):
+    """A Span or Context as it is, a SpanContext as a Context; None for anything else."""
+    cdef Context result
+    cdef SpanContext span_context
+    if isinstance(value, Node):
+        return value
+    if type(value) is SpanContext:
+        span_context = <SpanContext> value
+        result = context_of(
+            span_context.trace_high,
+            span_context.trace_low,
+            span_context.span_number,
+            span_context.flags,
+            span_context.header,
+        )
+        result.remote = span_context.remote
+        return result
+    return None
+
+
+cdef Node current():
+    cdef PyObject *value
+    PyContextVar_Get(VARIABLE, NULL, &value)
+    node = <object> value
+    Py_DECREF(value)
+    return <Node> node
+
+
+def current_node():
+    """What is current in this execution context: a Span, a Context, or None."""
+    return current()
+
+
+def attach(Node node not None):
+    """Make a node current; returns a token for ``detach``."""
+    return ft_contextvar_set(VARIABLE, node)
+
+
+def detach(Node node not None, token):
+    """Undo ``attach``: if the node is still current, what was current before is again.
+
+    A token of another execution context is dropped in silence, and a current node that is not
+    this one is left alone.
+    """
+    leave(node, token)
+
+
+cdef int leave(Node node, object token) except -1:
+    if ft_contextvar_leave(VARIABLE, node, token) < 0:
+        # Entered in another execution context: there is nothing to reset here, but a span that is over must not
+        # stay current, so what it replaced is put back.
+        previous = getattr(token, "old_value", None)
+        ft_contextvar_set(VARIABLE, previous if isinstance(previous, Node) else None)
+    return 0

@@ -1,0 +1,2 @@
+from fasttrace._core._python.decode import decode_request as decode_request
+from fasttrace._core._python.decode import decode_span as decode_span

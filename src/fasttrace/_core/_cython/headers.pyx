@@ -1,0 +1,166 @@
+"""The W3C text header and the OpenCensus binary header, read and written without temporaries."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint64_t
+
+from fasttrace._core._cython.context cimport Context, Node, SpanContext, as_node, context_of
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void *PyUnicode_DATA(object text)
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 maximum)
+    Py_ssize_t PyBytes_GET_SIZE(object data)
+
+cdef extern from "hex.h" nogil:
+    int ft_hex_read(const uint8_t *text, int digits, uint64_t *value)
+    void ft_hex_write(uint8_t *text, uint64_t value, int digits)
+
+cdef extern from "buffer.h" nogil:
+    uint8_t *ft_write_big_u64(uint8_t *at, uint64_t value)
+    uint64_t ft_read_big_u64(const uint8_t *at)
+
+cdef enum:
+    # version-trace_id-span_id-flags
+    TRACEPARENT_LENGTH = 55
+    BINARY_LENGTH = 29
+    # sampled and random; the other bits are reserved and not passed on
+    KNOWN_FLAGS = 0x03
+
+
+def parse_traceparent(value, trace_state=None):
+    """Read a ``traceparent`` (W3C Trace Context level 2, section 3.2); None when it is malformed.
+
+    Strict ASCII lower-case hex; spaces and tabs around the value are allowed. Version ff is
+    refused, version 00 has nothing after its flags, higher versions may. Only the sampled and
+    random flags are kept. Any object that is neither str nor bytes gives None. The context is
+    remote and carries the tracestate given, unread.
+    """
+    cdef const uint8_t *at
+    cdef Py_ssize_t length
+    if isinstance(value, str):
+        if not PyUnicode_IS_ASCII(value):
+            return None
+        at = <const uint8_t *> PyUnicode_DATA(value)
+        length = PyUnicode_GET_LENGTH(value)
+    elif isinstance(value, bytes):
+        at = <const uint8_t *> PyBytes_AS_STRING(value)
+        length = PyBytes_GET_SIZE(value)
+    else:
+        return None
+    while length and (at[0] == c" " or at[0] == c"\t"):
+        at += 1
+        length -= 1
+    while length and (at[length - 1] == c" " or at[length - 1] == c"\t"):
+        length -= 1
+    if length < TRACEPARENT_LENGTH or at[2] != c"-" or at[35] != c"-" or at[52] != c"-":
+        return None
+    cdef uint64_t version, trace_high, trace_low, span_number, flags
+    if (
+        ft_hex_read(at, 2, &version)
+        or ft_hex_read(at + 3, 16, &trace_high)
+        or ft_hex_read(at + 19, 16, &trace_low)
+        or ft_hex_read(at + 36, 16, &span_number)
+        or ft_hex_read(at + 53, 2, &flags)
+    ):
+        return None
+    if version == 0xFF or (trace_high | trace_low) == 0 or span_number == 0:
+        return None
+    if length > TRACEPARENT_LENGTH and (version == 0 or at[TRACEPARENT_LENGTH] != c"-"):
+        return None
+    if type(trace_state) is not str or not trace_state:
+        trace_state = None
+    return context_of(trace_high, trace_low, span_number, <uint8_t> (flags & KNOWN_FLAGS), trace_state)
+
+
+def format_traceparent(span_context):
+    """The ``traceparent`` of a context, version 00; "" when the context is invalid."""
+    cdef Node node = as_node(span_context)
+    if node is None or (node.trace_high | node.trace_low) == 0 or node.span_number == 0:
+        return ""
+    cdef str text = PyUnicode_New(TRACEPARENT_LENGTH, 127)
+    cdef uint8_t *at = <uint8_t *> PyUnicode_DATA(text)
+    at[0] = at[1] = c"0"
+    at[2] = at[35] = at[52] = c"-"
+    ft_hex_write(at + 3, node.trace_high, 16)
+    ft_hex_write(at + 19, node.trace_low, 16)
+    ft_hex_write(at + 36, node.span_number, 16)
+    ft_hex_write(at + 53, node.flags & KNOWN_FLAGS, 2)
+    return text
+
+
+def encode_binary(span_context):
+    """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding); b"" when the context is invalid."""
+    cdef Node node = as_node(span_context)
+    if node is None or (node.trace_high | node.trace_low) == 0 or node.span_number == 0:
+        return b""
+    data = PyBytes_FromStringAndSize(NULL, BINARY_LENGTH)
+    cdef uint8_t *at = <uint8_t *> PyBytes_AS_STRING(data)
+    at[0] = 0
+    at[1] = 0
+    ft_write_big_u64(at + 2, node.trace_high)
+    ft_write_big_u64(at + 10, node.trace_low)
+    at[18] = 1
+    ft_write_big_u64(at + 19, node.span_number)
+    at[27] = 2
+    at[28] = node.flags & 0x01
+    return data
+
+
+def decode_binary(data):
+    """Read ``grpc-trace-bin``; None when the version is not 0, a field is cut, or an id is missing or zero.
+
+    Fields may come in any order; an unknown field id ends the reading without an error; the
+    options may be absent. Takes bytes, bytearray and memoryview; anything else gives None.
+    """
+    cdef Py_buffer view
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        return None
+    try:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    except (BufferError, ValueError):
+        return None
+    try:
+        return _decode_binary(<const uint8_t *> view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef SpanContext _decode_binary(const uint8_t *at, Py_ssize_t length):
+    cdef uint64_t trace_high = 0, trace_low = 0, span_number = 0
+    cdef uint8_t options = 0, field
+    cdef Py_ssize_t position = 1, rest
+    if length < 1 or at[0] != 0:
+        return None
+    while position < length:
+        field = at[position]
+        position += 1
+        rest = length - position
+        if field == 0:
+            if rest < 16:
+                return None
+            trace_high = ft_read_big_u64(at + position)
+            trace_low = ft_read_big_u64(at + position + 8)
+            position += 16
+        elif field == 1:
+            if rest < 8:
+                return None
+            span_number = ft_read_big_u64(at + position)
+            position += 8
+        elif field == 2:
+            if rest < 1:
+                return None
+            options = at[position]
+            position += 1
+        else:
+            break
+    if (trace_high | trace_low) == 0 or span_number == 0:
+        return None
+    cdef SpanContext result = SpanContext.__new__(SpanContext)
+    result.trace_high = trace_high
+    result.trace_low = trace_low
+    result.span_number = span_number
+    result.flags = options & 0x01
+    result.remote = True
+    return result

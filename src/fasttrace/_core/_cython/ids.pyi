@@ -1,0 +1,3 @@
+from fasttrace._core._python.ids import fork_generation as fork_generation
+from fasttrace._core._python.ids import generate_span_id as generate_span_id
+from fasttrace._core._python.ids import generate_trace_id as generate_trace_id

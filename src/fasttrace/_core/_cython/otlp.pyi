@@ -1,0 +1,4 @@
+from fasttrace._core._python.otlp import assemble as assemble
+from fasttrace._core._python.otlp import count_records as count_records
+from fasttrace._core._python.otlp import encode_attributes as encode_attributes
+from fasttrace._core._python.otlp import encode_scope as encode_scope

@@ -1,0 +1,1 @@
+from fasttrace._core._python.ring import Ring as Ring

@@ -1,0 +1,266 @@
+"""The bounded queue between the spans that end and the thread that sends them.
+
+Two stages: the staged ring of ``ring.h``, written by whoever ends a span (the GIL makes that one
+producer at a time), and a list of chunks, filled from the ring by the one consumer, without the GIL.
+``consumer_lock`` keeps the consuming side one thread: it is held for memory copies only, never while
+waiting for the GIL or running Python code, so that a producer that finds the ring full may take it and drain.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.pythread cimport (
+    NOWAIT_LOCK,
+    WAIT_LOCK,
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+)
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from fasttrace._core.layout import (
+    DEFAULT_QUEUE_BYTES,
+    DEFAULT_QUEUE_SPANS,
+    MAX_RECORD_BYTES,
+    RECORD_HEADER_BYTES,
+    RING_BYTES,
+    RING_LARGEST_SHARE,
+)
+
+cdef extern from "Python.h":
+    Py_ssize_t PyBytes_GET_SIZE(object data)
+
+cdef extern from "pythread.h" nogil:
+    int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible)
+
+cdef extern from "ring.h" nogil:
+    int ft_ring_init(ft_ring *ring, uint64_t capacity)
+    void ft_ring_free(ft_ring *ring)
+    uint64_t ft_ring_used(const ft_ring *ring)
+    int ft_ring_push(ft_ring *ring, const uint8_t *record, uint32_t length)
+    const uint8_t *ft_ring_peek(ft_ring *ring)
+    void ft_ring_pop(ft_ring *ring, uint32_t length)
+    uint32_t ft_record_length(const uint8_t *record)
+    uint32_t ft_exchange_acq_rel(uint32_t *word, uint32_t value)
+    uint32_t ft_load_acquire_u32(const uint32_t *word)
+
+cdef extern from "buffer.h" nogil:
+    uint8_t *ft_write_little_u32(uint8_t *at, uint32_t value)
+
+cdef enum:
+    CHUNK_BYTES = 256 * 1024
+    LARGEST_SHARE = 8
+    MAX_RECORD = 4 * 1024 * 1024
+    HEADER_BYTES = 64
+
+assert LARGEST_SHARE == RING_LARGEST_SHARE and MAX_RECORD == MAX_RECORD_BYTES
+assert HEADER_BYTES == RECORD_HEADER_BYTES
+
+REASONS = (None, "queue_full", "too_large", "encode_error")
+
+
+@cython.final
+cdef class Ring:
+    """Module ``ring``. The bounded queue of records between the spans that end and the thread that sends.
+
+    ``Ring(max_spans=10_000, max_bytes=16 MiB, ring_bytes=1 MiB)``. Depth counts what was pushed and not
+    yet released. Many threads may push; the consuming calls are for one thread at a time.
+    """
+
+    def __cinit__(self, max_spans=DEFAULT_QUEUE_SPANS, max_bytes=DEFAULT_QUEUE_BYTES, ring_bytes=RING_BYTES):
+        if max_spans < 1 or max_bytes < 1:
+            raise ValueError(f"max_spans={max_spans!r}, max_bytes={max_bytes!r}: both must be at least 1")
+        if ring_bytes < 1024 or ring_bytes & (ring_bytes - 1):
+            raise ValueError(f"ring_bytes={ring_bytes!r}: a power of two of at least 1024")
+        self.max_spans = max_spans
+        self.max_bytes = max_bytes
+        if ft_ring_init(&self.staged, ring_bytes):
+            raise MemoryError()
+        self.new_locks()
+
+    cdef int new_locks(self) except -1:
+        self.wake_lock = PyThread_allocate_lock()
+        self.consumer_lock = PyThread_allocate_lock()
+        if self.wake_lock == NULL or self.consumer_lock == NULL:
+            raise MemoryError()
+        PyThread_acquire_lock(self.wake_lock, WAIT_LOCK)
+        self.signalled = 0
+        return 0
+
+    def __dealloc__(self):
+        cdef Chunk *chunk
+        ft_ring_free(&self.staged)
+        while self.oldest != NULL:
+            chunk = self.oldest
+            self.oldest = chunk.next
+            free(chunk)
+        if self.consumer_lock != NULL:
+            PyThread_free_lock(self.consumer_lock)
+        if self.wake_lock != NULL:
+            if not self.signalled:
+                PyThread_release_lock(self.wake_lock)
+            PyThread_free_lock(self.wake_lock)
+
+    @property
+    def depth_spans(self):
+        return self.spans_queued
+
+    @property
+    def depth_bytes(self):
+        return self.bytes_queued
+
+    @property
+    def staged_bytes(self):
+        return ft_ring_used(&self.staged)
+
+    def push(self, bytes record not None):
+        """Append one record, header included. None when taken, else the reason it was dropped for.
+
+        ``queue_full`` beyond either bound (the newest is dropped), ``too_large`` above 4 MiB. Sets the
+        record's sequence number. Never blocks.
+        """
+        if PyBytes_GET_SIZE(record) < HEADER_BYTES:
+            raise ValueError(f"a record has at least {HEADER_BYTES} bytes, this one {PyBytes_GET_SIZE(record)}")
+        copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record))
+        return REASONS[self.push_record(<uint8_t *> PyBytes_AS_STRING(copy), <uint32_t> PyBytes_GET_SIZE(copy))]
+
+    cdef int push_record(self, uint8_t *record, uint32_t length) noexcept:
+        if length > MAX_RECORD:
+            return TOO_LARGE
+        if self.spans_queued >= self.max_spans or self.bytes_queued + length > self.max_bytes:
+            return QUEUE_FULL
+        ft_write_little_u32(record + 12, self.sequence)
+        if length > self.staged.capacity // LARGEST_SHARE or not ft_ring_push(&self.staged, record, length):
+            # Around the ring, behind all that is in it; the order stays.
+            PyThread_acquire_lock(self.consumer_lock, WAIT_LOCK)
+            taken = self.drain() == 0 and self.append_pending(record, length) == 0
+            PyThread_release_lock(self.consumer_lock)
+            if not taken:
+                return NO_MEMORY
+            self.signal()
+        elif ft_ring_used(&self.staged) > self.staged.capacity // 2:
+            self.signal()
+        self.sequence += 1
+        self.spans_queued += 1
+        self.bytes_queued += length
+        return PUSHED
+
+    cdef void signal(self) noexcept nogil:
+        # Only the step from 0 to 1 releases the lock, which therefore is a binary semaphore.
+        if ft_load_acquire_u32(&self.signalled) == 0 and ft_exchange_acq_rel(&self.signalled, 1) == 0:
+            PyThread_release_lock(self.wake_lock)
+
+    def wake(self):
+        """End the current or the next ``wait``."""
+        self.signal()
+
+    def wait(self, timeout):
+        """Wait up to ``timeout`` seconds for ``wake`` or a ring that is half full; False on the timeout.
+
+        Moves what is staged to the pending list before it returns; the compiled one does so without
+        the GIL.
+        """
+        cdef long long microseconds = <long long> (max(0.0, min(float(timeout), 1e6)) * 1e6)
+        cdef bint woken
+        with nogil:
+            woken = PyThread_acquire_lock_timed(self.wake_lock, microseconds, 0) == 1
+            if woken:
+                ft_exchange_acq_rel(&self.signalled, 0)
+            PyThread_acquire_lock(self.consumer_lock, WAIT_LOCK)
+            self.drain()
+            PyThread_release_lock(self.consumer_lock)
+        return woken
+
+    cdef int drain(self) noexcept nogil:
+        """From the ring to the pending list; 0, or -1 without memory (what is left stays in the ring)."""
+        cdef const uint8_t *record
+        cdef uint32_t length
+        while True:
+            record = ft_ring_peek(&self.staged)
+            if record == NULL:
+                return 0
+            length = ft_record_length(record)
+            if self.append_pending(record, length):
+                return -1
+            ft_ring_pop(&self.staged, length)
+
+    cdef int append_pending(self, const uint8_t *record, uint32_t length) noexcept nogil:
+        cdef Chunk *chunk = self.newest
+        cdef size_t capacity
+        if chunk == NULL or chunk.capacity - chunk.filled < length:
+            capacity = length if length > CHUNK_BYTES else CHUNK_BYTES
+            chunk = <Chunk *> malloc(sizeof(Chunk) + capacity)
+            if chunk == NULL:
+                return -1
+            chunk.next = NULL
+            chunk.filled = chunk.taken = 0
+            chunk.capacity = capacity
+            if self.newest == NULL:
+                self.oldest = chunk
+            else:
+                self.newest.next = chunk
+            self.newest = chunk
+        memcpy(chunk.data + chunk.filled, record, length)
+        chunk.filled += length
+        return 0
+
+    def take(self, max_spans, max_bytes):
+        """The oldest records, whole, at most so many and so many bytes (but at least one); b"" when empty."""
+        cdef int64_t spans_left = max_spans, bytes_left = max_bytes
+        cdef size_t total = 0, position, run
+        cdef Chunk *chunk
+        cdef uint32_t length
+        PyThread_acquire_lock(self.consumer_lock, WAIT_LOCK)
+        self.drain()
+        chunk = self.oldest
+        while chunk != NULL and spans_left > 0:
+            position = chunk.taken
+            while position < chunk.filled and spans_left > 0:
+                length = ft_record_length(chunk.data + position)
+                if total and total + length > <size_t> bytes_left:
+                    spans_left = 0
+                    break
+                position += length
+                total += length
+                spans_left -= 1
+            chunk = chunk.next
+        PyThread_release_lock(self.consumer_lock)
+        # Only this thread takes, and others only append, so what was counted is still there.
+        records = PyBytes_FromStringAndSize(NULL, total)
+        cdef uint8_t *at = <uint8_t *> PyBytes_AS_STRING(records)
+        PyThread_acquire_lock(self.consumer_lock, WAIT_LOCK)
+        while total:
+            chunk = self.oldest
+            run = chunk.filled - chunk.taken
+            if run > total:
+                run = total
+            memcpy(at, chunk.data + chunk.taken, run)
+            at += run
+            total -= run
+            chunk.taken += run
+            if chunk.taken == chunk.filled:
+                self.oldest = chunk.next
+                if self.oldest == NULL:
+                    self.newest = NULL
+                free(chunk)
+        PyThread_release_lock(self.consumer_lock)
+        return records
+
+    def release(self, spans, nbytes):
+        """Records of so many spans and bytes have been sent or dropped: the depth goes down."""
+        self.spans_queued -= <int64_t> spans
+        self.bytes_queued -= <int64_t> nbytes
+
+    def reset_after_fork(self):
+        """In a forked child: forget everything, take new locks; what was queued belongs to the parent."""
+        # The consumer may have been copied in the middle of a change, locks held: chunks and locks are left behind.
+        self.oldest = self.newest = NULL
+        self.new_locks()
+        self.sequence = 0
+        self.spans_queued = self.bytes_queued = 0
+        cdef uint64_t capacity = self.staged.capacity
+        ft_ring_free(&self.staged)
+        if ft_ring_init(&self.staged, capacity):
+            raise MemoryError()

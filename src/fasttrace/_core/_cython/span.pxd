@@ -1,0 +1,76 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from fasttrace._core._cython.context cimport Node
+from fasttrace._core._cython.otlp cimport ft_buffer
+from fasttrace._core._cython.ring cimport Ring
+
+cdef enum:
+    # Two pointers each: most spans need no second allocation.
+    INLINE_ATTRIBUTES = 8
+
+cdef class Recorder:
+    cdef readonly Ring ring
+    cdef readonly object limits
+    cdef readonly list scopes
+    cdef object id_generator
+    cdef object on_first_record
+    cdef bint running
+    cdef public bint closed
+    cdef uint32_t generation
+    cdef uint64_t threshold[5]
+    cdef int64_t max_attributes
+    cdef int64_t max_attribute_length
+    cdef int64_t max_events
+    cdef int64_t max_links
+    cdef int64_t max_event_attributes
+    cdef int64_t max_link_attributes
+    cdef int64_t max_member_length
+    cdef int64_t wall_offset_ns
+    cdef int64_t wall_offset_taken_ns
+    cdef int64_t started
+    cdef int64_t active
+    cdef int64_t abandoned
+    cdef int64_t sampled_out
+    cdef int64_t dropped[6]
+    # The active spans, oldest first: a doubly linked list of borrowed references. A span links itself at its
+    # start and unlinks itself at its end or deallocation, all under the GIL, so none in it is dead.
+    cdef PyObject *first_active
+    cdef PyObject *last_active
+
+cdef class Tracer:
+    cdef readonly object scope
+    cdef readonly Recorder recorder
+    cdef uint32_t scope_index
+
+cdef class Span(Node):
+    cdef Tracer tracer
+    cdef Recorder recorder
+    cdef object text            # the name
+    cdef object parent          # the `context` argument, until the start
+    cdef object start_attributes
+    cdef object start_rest      # (links, start_time) when either is given
+    cdef object token
+    cdef object description
+    cdef PyObject *previous_active
+    cdef PyObject *next_active
+    cdef PyObject **attributes_at
+    cdef uint32_t attributes_count
+    cdef uint32_t attributes_capacity
+    cdef uint32_t attributes_dropped
+    cdef uint32_t events_count
+    cdef uint32_t events_dropped
+    cdef uint32_t links_count
+    cdef uint32_t links_dropped
+    cdef uint32_t generation
+    cdef uint8_t state
+    cdef uint8_t options
+    cdef uint8_t kind_number
+    cdef uint8_t status_number
+    cdef uint8_t record_flags
+    cdef uint64_t parent_number
+    cdef int64_t start_ns
+    cdef int64_t end_ns
+    cdef ft_buffer events
+    cdef ft_buffer links
+    cdef PyObject *inline_attributes[16]

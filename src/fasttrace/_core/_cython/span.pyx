@@ -1,0 +1,1154 @@
+"""Span, Tracer and Recorder: the hot path from start to one encoded record in the ring.
+
+Shared between threads: a Recorder's counters, list of active spans and scratch buffers, and a Span that is
+used from several threads. The GIL protects all of them: no step that leaves them half changed runs Python
+code or lets go of the GIL. This module does not declare itself free-threading compatible.
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from fasttrace._core._cython.context cimport (
+    Context,
+    Node,
+    as_node,
+    current,
+    ft_contextvar_set,
+    hex_of,
+    leave,
+    span_context_of,
+    split_trace_id,
+    trace_id_of,
+)
+from fasttrace._core._cython.ids cimport ft_process, ft_rng_next, ft_rng_next_nonzero, process_state, reseed
+from fasttrace._core._cython.otlp cimport (
+    ft_buffer,
+    ft_buffer_free,
+    ft_text_equal,
+    ft_utf8_size,
+    ft_write_big_u64,
+    ft_write_little_u16,
+    ft_write_little_u32,
+    ft_write_little_u64,
+    ft_write_utf8,
+    ft_write_varint,
+    normal_value,
+    reserve,
+    write_attribute,
+    write_attributes,
+    write_text_field,
+)
+from fasttrace._core._cython.ring cimport Ring
+
+from fasttrace._core import layout
+from fasttrace._core._cython import context as context_module
+from fasttrace._core.types import InstrumentationScope, Link, SpanKind, SpanLimits, Status, StatusCode, TraceState
+from fasttrace._core.values import exception_attributes, exception_description
+
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void PyErr_Clear()
+
+cdef extern from "clock.h" nogil:
+    int64_t ft_clock_monotonic_ns()
+    int64_t ft_clock_wall_ns()
+
+cdef enum:
+    # states of a span
+    NEW = 0
+    RECORDING = 1
+    ENDED = 2
+    NOT_RECORDING = 3
+    # its options
+    RECORD_EXCEPTION = 1
+    SET_STATUS = 2
+    END_ON_EXIT = 4
+    MAKE_CURRENT = 8
+    DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
+    # drop counters; the first four are the ring's answers
+    DROPPED_QUEUE_FULL = 1
+    DROPPED_TOO_LARGE = 2
+    DROPPED_ENCODE_ERROR = 3
+    DROPPED_AFTER_SHUTDOWN = 4
+    DROPPED_FORKED = 5
+    # the layout of a record, see layout.py
+    HEADER_BYTES = 64
+    MAGIC = 0x7FA5
+    KIND_SPAN = 1
+    FLAG_SAMPLED = 0x01
+    FLAG_ERROR = 0x02
+    FLAG_LOCAL_ROOT = 0x04
+    FLAG_HTTP_5XX = 0x08
+    FLAG_REMOTE_PARENT = 0x10
+    TRACE_SAMPLED = 0x01
+    TRACE_RANDOM = 0x02
+    SPAN_FLAG_HAS_IS_REMOTE = 0x100
+    SPAN_FLAG_IS_REMOTE = 0x200
+    STATUS_OK = 1
+    STATUS_ERROR = 2
+    # A wall clock step shows at new local roots after at most this long.
+    WALL_OFFSET_AGE_NS = 100_000_000
+    LARGEST_KEPT_SCRATCH = 1024 * 1024
+
+# The low 56 bits of a trace id, W3C Trace Context level 2, are the randomness that samplers compare.
+cdef uint64_t RANDOMNESS = (<uint64_t> 1 << 56) - 1
+
+assert layout.RECORD_HEADER_BYTES == HEADER_BYTES and layout.RECORD_MAGIC == MAGIC
+assert layout.RECORD_KIND_SPAN == KIND_SPAN
+
+cdef ft_process *PROCESS = process_state()
+cdef object VARIABLE = context_module.CURRENT
+cdef object INTERNAL = SpanKind.INTERNAL
+cdef tuple KINDS = tuple(SpanKind)
+cdef tuple CODES = tuple(StatusCode)
+cdef str HTTP_STATUS_CODE = "http.response.status_code"
+
+# Where a span is encoded at its end, and an event or link when it is added. The GIL guards them; what fills
+# `SCRATCH` runs no Python code, and `PART` is lent to one caller at a time because normalising values may.
+cdef ft_buffer SCRATCH
+cdef ft_buffer PART
+cdef bint part_is_lent = False
+
+
+cdef int64_t count_of(object limit) except? -2:
+    return -1 if limit is None else min(<object> limit, 2**62)
+
+
+@cython.final
+cdef class Recorder:
+    """Module ``span``. What a provider's tracers share: queue, limits, sampler, counters, the active spans.
+
+    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None)``.
+
+    ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
+    a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
+    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
+    ``consumer_running = True`` in this process.
+    """
+
+    def __init__(
+        self, Ring ring not None, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None
+    ):
+        limits = SpanLimits() if limits is None else limits
+        self.ring = ring
+        self.limits = limits
+        self.scopes = []
+        self.thresholds = thresholds
+        self.id_generator = id_generator
+        self.on_first_record = on_first_record
+        self.generation = PROCESS.generation
+        self.max_attributes = count_of(limits.max_span_attributes)
+        self.max_attribute_length = count_of(limits.max_span_attribute_length)
+        self.max_events = count_of(limits.max_events)
+        self.max_links = count_of(limits.max_links)
+        self.max_event_attributes = count_of(limits.max_event_attributes)
+        self.max_link_attributes = count_of(limits.max_link_attributes)
+        self.max_member_length = count_of(limits.max_attribute_length)
+
+    @property
+    def thresholds(self):
+        return tuple([self.threshold[i] for i in range(5)])
+
+    @thresholds.setter
+    def thresholds(self, values):
+        if len(values) != 5 or not all(isinstance(value, int) and 0 <= value <= 2**56 for value in values):
+            raise ValueError(f"thresholds={values!r}: five integers of 0 to 2**56")
+        for i in range(5):
+            self.threshold[i] = values[i]
+
+    @property
+    def consumer_running(self):
+        return self.running and self.generation == PROCESS.generation
+
+    @consumer_running.setter
+    def consumer_running(self, value):
+        if self.generation != PROCESS.generation:
+            after_fork(self)
+        self.running = bool(value)
+
+    def add_scope(self, scope):
+        """The index of a scope, adding it if it is new."""
+        for index, known in enumerate(self.scopes):
+            if known == scope:
+                return index
+        self.scopes.append(scope)
+        return len(self.scopes) - 1
+
+    def counters(self):
+        """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        if self.generation != PROCESS.generation:
+            after_fork(self)
+        return {
+            "started": self.started,
+            "active": self.active,
+            "abandoned": self.abandoned,
+            "sampled_out": self.sampled_out,
+            "dropped_queue_full": self.dropped[DROPPED_QUEUE_FULL],
+            "dropped_too_large": self.dropped[DROPPED_TOO_LARGE],
+            "dropped_encode_error": self.dropped[DROPPED_ENCODE_ERROR],
+            "dropped_after_shutdown": self.dropped[DROPPED_AFTER_SHUTDOWN],
+            "dropped_forked": self.dropped[DROPPED_FORKED],
+        }
+
+    def active_spans(self):
+        """The recording spans that have started and not ended, oldest first."""
+        if self.generation != PROCESS.generation:
+            after_fork(self)
+        cdef list spans = []
+        cdef PyObject *at = self.first_active
+        while at != NULL:
+            spans.append(<Span> at)
+            at = (<Span> at).next_active
+        return spans
+
+
+cdef int after_fork(Recorder recorder) except -1:
+    """A forked child starts from nothing; the spans in flight and in the queue are the parent's."""
+    recorder.generation = PROCESS.generation
+    recorder.running = False
+    recorder.first_active = recorder.last_active = NULL
+    recorder.started = recorder.active = recorder.abandoned = recorder.sampled_out = 0
+    for i in range(6):
+        recorder.dropped[i] = 0
+    recorder.wall_offset_taken_ns = 0
+    recorder.ring.reset_after_fork()
+    return 0
+
+
+cdef inline void link(Recorder recorder, Span span) noexcept:
+    span.next_active = NULL
+    span.previous_active = recorder.last_active
+    if recorder.last_active == NULL:
+        recorder.first_active = <PyObject *> span
+    else:
+        (<Span> recorder.last_active).next_active = <PyObject *> span
+    recorder.last_active = <PyObject *> span
+    recorder.active += 1
+
+
+cdef inline void unlink(Recorder recorder, Span span) noexcept:
+    if span.previous_active == NULL:
+        recorder.first_active = span.next_active
+    else:
+        (<Span> span.previous_active).next_active = span.next_active
+    if span.next_active == NULL:
+        recorder.last_active = span.previous_active
+    else:
+        (<Span> span.next_active).previous_active = span.previous_active
+    recorder.active -= 1
+
+
+@cython.final
+cdef class Tracer:
+    """Module ``span``. Makes spans for one instrumentation scope. Without a recorder it only forwards the context.
+
+    ``Tracer(scope, recorder=None)``.
+    """
+
+    def __init__(self, scope, recorder=None):
+        self.scope = scope
+        self.bind(recorder)
+
+    def bind(self, recorder):
+        """Send the spans started from now on to this recorder."""
+        if recorder is not None:
+            self.scope_index = recorder.add_scope(self.scope)
+        self.recorder = recorder
+
+    def start_span(
+        self,
+        name,
+        context=None,
+        kind=SpanKind.INTERNAL,
+        attributes=None,
+        links=None,
+        start_time=None,
+        record_exception=True,
+        set_status_on_exception=True,
+    ):
+        """Start a span that is not made current. Parent: ``context``, or what is current.
+
+        ``start_time`` is nanoseconds since the Unix epoch. As a context manager it ends itself.
+        """
+        cdef Span span = new_span(self, name, context, kind, attributes, links, start_time)
+        span.options = END_ON_EXIT
+        if record_exception:
+            span.options |= RECORD_EXCEPTION
+        if set_status_on_exception:
+            span.options |= SET_STATUS
+        begin(span)
+        return span
+
+    def start_as_current_span(
+        self,
+        name,
+        context=None,
+        kind=SpanKind.INTERNAL,
+        attributes=None,
+        links=None,
+        start_time=None,
+        record_exception=True,
+        set_status_on_exception=True,
+        end_on_exit=True,
+    ):
+        """A span that starts and becomes current on entering the ``with`` block, and ends on leaving it.
+
+        Also a decorator for functions, coroutine functions, generator and async generator functions.
+        """
+        cdef Span span = new_span(self, name, context, kind, attributes, links, start_time)
+        span.options = MAKE_CURRENT
+        if record_exception:
+            span.options |= RECORD_EXCEPTION
+        if set_status_on_exception:
+            span.options |= SET_STATUS
+        if end_on_exit:
+            span.options |= END_ON_EXIT
+        return span
+
+    def __repr__(self):
+        return f"Tracer({self.scope!r})"
+
+
+cdef inline Span new_span(
+    Tracer tracer, object name, object context, object kind, object attributes, object links, object start_time
+):
+    cdef Span span = Span.__new__(Span)
+    span.tracer = tracer
+    span.text = name if type(name) is str else text_of(name)
+    if kind is not INTERNAL:
+        span.kind_number = number_of(kind, 4)
+    if context is not None:
+        span.parent = context
+    if attributes is not None:
+        span.start_attributes = attributes
+    if links is not None or start_time is not None:
+        span.start_rest = (links, start_time)
+    return span
+
+
+cdef object text_of(object value):
+    """The text of a name that is not an exact str; "" when it has none."""
+    try:
+        return str.__str__(value) if isinstance(value, str) else str.__str__(str(value))
+    except Exception:
+        return ""
+
+
+cdef uint8_t number_of(object value, int largest) except? 255:
+    """The number of an enumeration member of ours or of OpenTelemetry's; 0 for what is none."""
+    number = getattr(value, "value", value)
+    if isinstance(number, int) and 0 <= number <= largest:
+        return number
+    return 0
+
+
+cdef int begin(Span span) except -1:
+    """Parent, sampling, ids, clock. Leaves the span recording or not recording."""
+    cdef Tracer tracer = span.tracer
+    cdef Recorder recorder = tracer.recorder
+    cdef Node parent = None
+    cdef Span parent_span = None
+    cdef bint has_parent, local, explicit = False
+    cdef int rule
+    cdef int64_t now
+    if span.parent is not None:
+        parent = as_node(span.parent)
+        explicit = parent is not None
+        span.parent = None
+    if parent is None:
+        parent = current()
+    has_parent = parent is not None and (parent.trace_high | parent.trace_low) != 0 and parent.span_number != 0
+    if recorder is None:
+        if has_parent:
+            take_over(span, parent)
+        span.state = NOT_RECORDING
+        if not (explicit and has_parent):
+            span.options &= ~MAKE_CURRENT
+        return 0
+    if recorder.generation != PROCESS.generation:
+        after_fork(recorder)
+    if PROCESS.seeded_generation != PROCESS.generation:
+        reseed()
+    recorder.started += 1
+    if parent is not None:
+        span.bag = parent.bag
+    if has_parent:
+        if type(parent) is Context:
+            parent_span = (<Context> parent).span_object
+        elif isinstance(parent, Span):
+            parent_span = <Span> parent
+        local = not parent.remote and parent.wall_offset_ns != 0
+        if parent_span is not None and parent_span.generation != PROCESS.generation:
+            local = False
+        span.trace_high = parent.trace_high
+        span.trace_low = parent.trace_low
+        span.header = parent.header
+        span.flags = parent.flags & TRACE_RANDOM
+        span.parent_number = parent.span_number
+        rule = (1 if parent.remote else 3) + (0 if parent.flags & TRACE_SAMPLED else 1)
+    else:
+        local = False
+        rule = 0
+        if recorder.id_generator is None:
+            span.trace_high = ft_rng_next(&PROCESS.rng)
+            span.trace_low = ft_rng_next_nonzero(&PROCESS.rng)
+            span.flags = TRACE_RANDOM
+        else:
+            foreign_trace_id(recorder, span)
+    if (span.trace_low & RANDOMNESS) < recorder.threshold[rule]:
+        recorder.sampled_out += 1
+        span.state = NOT_RECORDING
+        if parent_span is not None and parent_span.state == NOT_RECORDING and not parent.remote:
+            # Below an unsampled span of ours nothing new can be seen: the same ids, and nothing to make current.
+            span.span_number = parent.span_number
+            span.parent_number = 0
+            if not explicit:
+                span.options &= ~MAKE_CURRENT
+        else:
+            span.span_number = ft_rng_next_nonzero(&PROCESS.rng)
+        return 0
+    span.flags |= TRACE_SAMPLED
+    if recorder.id_generator is None:
+        span.span_number = ft_rng_next_nonzero(&PROCESS.rng)
+    else:
+        foreign_span_id(recorder, span)
+    span.generation = PROCESS.generation
+    span.recorder = recorder
+    span.record_flags = FLAG_SAMPLED
+    now = ft_clock_monotonic_ns()
+    if local:
+        span.wall_offset_ns = parent.wall_offset_ns
+    else:
+        span.record_flags |= FLAG_LOCAL_ROOT
+        if has_parent and parent.remote:
+            span.record_flags |= FLAG_REMOTE_PARENT
+        if now - recorder.wall_offset_taken_ns > WALL_OFFSET_AGE_NS:
+            recorder.wall_offset_ns = ft_clock_wall_ns() - now
+            recorder.wall_offset_taken_ns = now
+        span.wall_offset_ns = recorder.wall_offset_ns
+    span.start_ns = now + span.wall_offset_ns
+    span.state = RECORDING
+    link(recorder, span)
+    if span.start_attributes is not None:
+        set_many(span, span.start_attributes)
+        span.start_attributes = None
+    if span.start_rest is not None:
+        start_rest(span)
+    return 0
+
+
+cdef int take_over(Span span, Node parent) except -1:
+    span.trace_high = parent.trace_high
+    span.trace_low = parent.trace_low
+    span.span_number = parent.span_number
+    span.flags = parent.flags
+    span.remote = parent.remote
+    span.header = parent.header
+    span.bag = parent.bag
+    return 0
+
+
+cdef int foreign_trace_id(Recorder recorder, Span span) except -1:
+    """A trace id from the user's generator, or from ours where that fails."""
+    try:
+        split_trace_id(recorder.id_generator.generate_trace_id(), &span.trace_high, &span.trace_low)
+        is_random = getattr(recorder.id_generator, "is_trace_id_random", None)
+        if is_random is not None and is_random():
+            span.flags = TRACE_RANDOM
+    except Exception:
+        pass
+    if (span.trace_high | span.trace_low) == 0:
+        span.trace_high = ft_rng_next(&PROCESS.rng)
+        span.trace_low = ft_rng_next_nonzero(&PROCESS.rng)
+        span.flags = TRACE_RANDOM
+    return 0
+
+
+cdef int foreign_span_id(Recorder recorder, Span span) except -1:
+    cdef uint64_t high = 0
+    try:
+        split_trace_id(recorder.id_generator.generate_span_id(), &high, &span.span_number)
+    except Exception:
+        pass
+    if high or span.span_number == 0:
+        span.span_number = ft_rng_next_nonzero(&PROCESS.rng)
+    return 0
+
+
+cdef int start_rest(Span span) except -1:
+    links, start_time = span.start_rest
+    span.start_rest = None
+    if type(start_time) is int and 0 <= start_time < 2**63:
+        span.start_ns = start_time
+    if links is None:
+        return 0
+    try:
+        for item in links:
+            if isinstance(item, tuple) and len(item) == 2:
+                add_one_link(span, item[0], item[1])
+            elif isinstance(item, Link):
+                add_one_link(span, item.context, item.attributes)
+            else:
+                add_one_link(span, item, None)
+    except Exception:
+        span.links_dropped += 1
+    return 0
+
+
+# --- attributes
+
+
+cdef int set_one(Span span, object key, object value) except -1:
+    """A key seen before is replaced in place. The list is short, keys are mostly the same objects: a search is quick."""
+    cdef Recorder recorder = span.recorder
+    cdef uint32_t i, count
+    cdef PyObject *old
+    cdef PyObject **at
+    if type(key) is not str:
+        if not isinstance(key, str):
+            span.attributes_dropped += 1
+            return 0
+        key = str.__str__(key)
+    if PyUnicode_GET_LENGTH(key) == 0:
+        span.attributes_dropped += 1
+        return 0
+    if type(value) is not str or recorder.max_attribute_length >= 0:
+        try:
+            value = normal_value(value, recorder.max_attribute_length)
+        except Exception:
+            span.attributes_dropped += 1
+            return 0
+        if span.state != RECORDING:
+            return 0
+    count = span.attributes_count
+    at = span.attributes_at
+    for i in range(count):
+        if ft_text_equal(key, <object> at[2 * i]):
+            old = at[2 * i + 1]
+            Py_INCREF(value)
+            at[2 * i + 1] = <PyObject *> value
+            Py_DECREF(<object> old)
+            return 0
+    if recorder.max_attributes >= 0 and count >= recorder.max_attributes:
+        span.attributes_dropped += 1
+        return 0
+    if count == span.attributes_capacity:
+        grow_attributes(span)
+        at = span.attributes_at
+    Py_INCREF(key)
+    Py_INCREF(value)
+    at[2 * count] = <PyObject *> key
+    at[2 * count + 1] = <PyObject *> value
+    span.attributes_count = count + 1
+    return 0
+
+
+cdef int grow_attributes(Span span) except -1:
+    cdef uint32_t capacity = INLINE_ATTRIBUTES if span.attributes_capacity == 0 else 2 * span.attributes_capacity
+    cdef PyObject **larger
+    if span.attributes_capacity == 0:
+        span.attributes_at = span.inline_attributes
+    else:
+        larger = <PyObject **> malloc(2 * capacity * sizeof(PyObject *))
+        if larger == NULL:
+            raise MemoryError()
+        memcpy(larger, span.attributes_at, 2 * span.attributes_count * sizeof(PyObject *))
+        if span.attributes_at != span.inline_attributes:
+            free(span.attributes_at)
+        span.attributes_at = larger
+    span.attributes_capacity = capacity
+    return 0
+
+
+cdef void clear_attributes(Span span) noexcept:
+    # The values are exact built-ins, so giving them up runs no code of the user's.
+    cdef uint32_t i, count = span.attributes_count
+    span.attributes_count = 0
+    for i in range(2 * count):
+        Py_DECREF(<object> span.attributes_at[i])
+    if span.attributes_at != span.inline_attributes:
+        free(span.attributes_at)
+    span.attributes_at = NULL
+    span.attributes_capacity = 0
+
+
+cdef int set_many(Span span, object attributes) except -1:
+    try:
+        if type(attributes) is dict:
+            for key, value in (<dict> attributes).items():
+                set_one(span, key, value)
+        else:
+            for key, value in list(attributes.items()):
+                set_one(span, key, value)
+    except Exception:
+        span.attributes_dropped += 1
+    return 0
+
+
+# --- events and links: encoded when they are added
+
+
+cdef int append_event(Span span, object name, object attributes, int64_t time_ns) except -1:
+    cdef ft_buffer own
+    cdef ft_buffer *part
+    global part_is_lent
+    if span.recorder.max_events >= 0 and span.events_count >= span.recorder.max_events:
+        span.events_dropped += 1
+        return 0
+    own.data = NULL
+    own.length = own.capacity = 0
+    cdef bint lent = not part_is_lent
+    part = &PART if lent else &own
+    part_is_lent = True
+    part.length = 0
+    try:
+        write_event(part, span.recorder, name, attributes, time_ns)
+        if span.state == RECORDING:
+            append_field(&span.events, 0x5A, part)
+            span.events_count += 1
+    finally:
+        if lent:
+            part_is_lent = False
+            trim(part)
+        else:
+            ft_buffer_free(part)
+    return 0
+
+
+cdef int write_event(ft_buffer *part, Recorder recorder, object name, object attributes, int64_t time_ns) except -1:
+    cdef int64_t dropped = 0
+    reserve(part, 9)
+    part.data[0] = 0x09
+    ft_write_little_u64(part.data + 1, <uint64_t> time_ns)
+    part.length = 9
+    write_text_field(part, 0x12, name)
+    if attributes is not None:
+        dropped = write_members(part, 0x1A, attributes, recorder.max_event_attributes, recorder.max_member_length)
+    write_count(part, 0x20, dropped)
+    return 0
+
+
+cdef int64_t write_members(
+    ft_buffer *part, uint32_t tag, object attributes, int64_t max_count, int64_t max_length
+) except -1:
+    """The attributes of an event or link; one counts as dropped for a mapping that can't be read."""
+    cdef size_t mark = part.length
+    try:
+        return write_attributes(part, tag, attributes, max_count, max_length)
+    except Exception:
+        part.length = mark
+        return 1
+
+
+cdef int write_count(ft_buffer *buffer, uint8_t tag, uint64_t count) except -1:
+    if count:
+        reserve(buffer, 12)
+        buffer.data[buffer.length] = tag
+        buffer.length = ft_write_varint(buffer.data + buffer.length + 1, count) - buffer.data
+    return 0
+
+
+cdef int append_field(ft_buffer *buffer, uint8_t tag, ft_buffer *body) except -1:
+    reserve(buffer, body.length + 11)
+    cdef uint8_t *at = buffer.data + buffer.length
+    at[0] = tag
+    at = ft_write_varint(at + 1, body.length)
+    memcpy(at, body.data, body.length)
+    buffer.length = at + body.length - buffer.data
+    return 0
+
+
+cdef void trim(ft_buffer *buffer) noexcept:
+    buffer.length = 0
+    if buffer.capacity > LARGEST_KEPT_SCRATCH:
+        ft_buffer_free(buffer)
+
+
+cdef int add_one_link(Span span, object context, object attributes) except -1:
+    cdef ft_buffer part
+    cdef Node node = as_node(context)
+    if node is None:
+        return 0
+    if ((node.trace_high | node.trace_low) == 0 or node.span_number == 0) and not attributes and node.header is None:
+        return 0
+    if span.recorder.max_links >= 0 and span.links_count >= span.recorder.max_links:
+        span.links_dropped += 1
+        return 0
+    part.data = NULL
+    part.length = part.capacity = 0
+    try:
+        write_link(&part, span.recorder, node, attributes)
+        if span.state == RECORDING:
+            append_field(&span.links, 0x6A, &part)
+            span.links_count += 1
+    finally:
+        ft_buffer_free(&part)
+    return 0
+
+
+cdef int write_link(ft_buffer *part, Recorder recorder, Node node, object attributes) except -1:
+    cdef int64_t dropped = 0
+    cdef uint8_t *at
+    reserve(part, 28)
+    at = part.data
+    at[0] = 0x0A
+    at[1] = 16
+    at = ft_write_big_u64(ft_write_big_u64(at + 2, node.trace_high), node.trace_low)
+    at[0] = 0x12
+    at[1] = 8
+    ft_write_big_u64(at + 2, node.span_number)
+    part.length = 28
+    if node.header is not None:
+        write_text_field(part, 0x1A, node.header)
+    if attributes is not None:
+        dropped = write_members(part, 0x22, attributes, recorder.max_link_attributes, recorder.max_member_length)
+    write_count(part, 0x28, dropped)
+    reserve(part, 5)
+    part.data[part.length] = 0x35
+    ft_write_little_u32(
+        part.data + part.length + 1,
+        node.flags | SPAN_FLAG_HAS_IS_REMOTE | (SPAN_FLAG_IS_REMOTE if node.remote else 0),
+    )
+    part.length += 5
+    return 0
+
+
+# --- the end
+
+
+cdef int encode(Span span, int64_t end_ns) except -1:
+    """Header and body into SCRATCH. Reads exact built-ins only, so no Python code runs in here."""
+    cdef ft_buffer *buffer = &SCRATCH
+    cdef uint8_t *at
+    cdef uint8_t *header
+    cdef uint8_t flags = span.record_flags
+    cdef uint32_t i
+    cdef size_t name_size = ft_utf8_size(span.text)
+    cdef PyObject **pair
+    buffer.length = 0
+    reserve(buffer, HEADER_BYTES + name_size + 80)
+    at = buffer.data + HEADER_BYTES
+    at[0] = 0x0A
+    at[1] = 16
+    at = ft_write_big_u64(ft_write_big_u64(at + 2, span.trace_high), span.trace_low)
+    at[0] = 0x12
+    at[1] = 8
+    at = ft_write_big_u64(at + 2, span.span_number)
+    if span.header is not None:
+        buffer.length = at - buffer.data
+        write_text_field(buffer, 0x1A, span.header)
+        reserve(buffer, name_size + 64)
+        at = buffer.data + buffer.length
+    if span.parent_number:
+        at[0] = 0x22
+        at[1] = 8
+        at = ft_write_big_u64(at + 2, span.parent_number)
+    if name_size:
+        at[0] = 0x2A
+        at = ft_write_utf8(ft_write_varint(at + 1, name_size), span.text)
+    at[0] = 0x30
+    at[1] = span.kind_number + 1
+    at[2] = 0x39
+    at = ft_write_little_u64(at + 3, <uint64_t> span.start_ns)
+    at[0] = 0x41
+    at = ft_write_little_u64(at + 1, <uint64_t> end_ns)
+    buffer.length = at - buffer.data
+    pair = span.attributes_at
+    for i in range(span.attributes_count):
+        write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
+        if ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and type(<object> pair[1]) is int:
+            if 500 <= <int64_t> <object> pair[1] < 600:
+                flags |= FLAG_HTTP_5XX
+        pair += 2
+    write_count(buffer, 0x50, span.attributes_dropped)
+    if span.events.length:
+        reserve(buffer, span.events.length)
+        memcpy(buffer.data + buffer.length, span.events.data, span.events.length)
+        buffer.length += span.events.length
+    write_count(buffer, 0x60, span.events_dropped)
+    if span.links.length:
+        reserve(buffer, span.links.length)
+        memcpy(buffer.data + buffer.length, span.links.data, span.links.length)
+        buffer.length += span.links.length
+    write_count(buffer, 0x70, span.links_dropped)
+    if span.status_number:
+        write_status(buffer, span)
+        if span.status_number == STATUS_ERROR:
+            flags |= FLAG_ERROR
+    reserve(buffer, 6)
+    at = buffer.data + buffer.length
+    at[0] = 0x85
+    at[1] = 0x01
+    ft_write_little_u32(
+        at + 2,
+        span.flags | SPAN_FLAG_HAS_IS_REMOTE | (SPAN_FLAG_IS_REMOTE if flags & FLAG_REMOTE_PARENT else 0),
+    )
+    buffer.length += 6
+    header = buffer.data
+    header[0] = MAGIC & 0xFF
+    header[1] = MAGIC >> 8
+    header[2] = KIND_SPAN
+    header[3] = flags
+    ft_write_little_u32(header + 4, <uint32_t> buffer.length)
+    ft_write_little_u32(header + 8, span.tracer.scope_index)
+    ft_write_little_u64(header + 12, 0)
+    ft_write_little_u32(header + 20, 0)
+    ft_write_big_u64(ft_write_big_u64(header + 24, span.trace_high), span.trace_low)
+    ft_write_big_u64(header + 40, span.span_number)
+    ft_write_little_u64(header + 48, <uint64_t> span.start_ns)
+    ft_write_little_u64(header + 56, <uint64_t> (end_ns - span.start_ns))
+    return 0
+
+
+cdef int write_status(ft_buffer *buffer, Span span) except -1:
+    cdef size_t size = 0
+    cdef size_t message = 0
+    cdef uint8_t *at
+    if span.description is not None:
+        size = ft_utf8_size(span.description)
+    cdef ft_buffer body
+    body.data = NULL
+    body.length = body.capacity = 0
+    try:
+        if size:
+            write_text_field(&body, 0x12, span.description)
+        reserve(&body, 2)
+        body.data[body.length] = 0x18
+        body.data[body.length + 1] = span.status_number
+        body.length += 2
+        append_field(buffer, 0x7A, &body)
+    finally:
+        ft_buffer_free(&body)
+    return 0
+
+
+# An error inside is turned into a count by the caller, which therefore looks at the answer itself.
+ctypedef int (*quiet_encode)(Span span, int64_t end_ns) noexcept
+
+
+cdef int finish(Span span, object end_time) except -1:
+    cdef Recorder recorder
+    cdef int64_t end_ns
+    cdef int answer
+    if span.state != RECORDING:
+        return 0
+    span.state = ENDED
+    recorder = span.recorder
+    end_ns = ft_clock_monotonic_ns() + span.wall_offset_ns
+    if end_time is not None and type(end_time) is int and 0 <= end_time < 2**63:
+        end_ns = end_time
+    if end_ns < span.start_ns:
+        end_ns = span.start_ns
+    span.end_ns = end_ns
+    if span.generation != PROCESS.generation:
+        # Begun before the fork: its record is the parent's to write.
+        if recorder.generation != PROCESS.generation:
+            after_fork(recorder)
+        recorder.started += 1
+        recorder.dropped[DROPPED_FORKED] += 1
+        release(span)
+        return 0
+    unlink(recorder, span)
+    if recorder.closed:
+        recorder.dropped[DROPPED_AFTER_SHUTDOWN] += 1
+        release(span)
+        return 0
+    if (<quiet_encode> encode)(span, end_ns) != 0:
+        PyErr_Clear()
+        answer = DROPPED_ENCODE_ERROR
+    elif SCRATCH.length > <size_t> 0xFFFFFFFF:
+        answer = DROPPED_TOO_LARGE
+    else:
+        answer = recorder.ring.push_record(SCRATCH.data, <uint32_t> SCRATCH.length)
+    if SCRATCH.capacity > LARGEST_KEPT_SCRATCH:
+        ft_buffer_free(&SCRATCH)
+    release(span)
+    if answer:
+        recorder.dropped[answer] += 1
+    elif not recorder.running and recorder.on_first_record is not None:
+        announce(recorder)
+    return 0
+
+
+cdef int announce(Recorder recorder) except -1:
+    try:
+        recorder.on_first_record()
+    except Exception:
+        pass  # the pipeline reports its own troubles; the application must not see them here
+    return 0
+
+
+cdef void release(Span span) noexcept:
+    """What an ended span lets go of: copied contexts may keep it for long."""
+    if span.attributes_count or span.attributes_capacity:
+        clear_attributes(span)
+    if span.events.data != NULL:
+        ft_buffer_free(&span.events)
+    if span.links.data != NULL:
+        ft_buffer_free(&span.links)
+    span.recorder = None
+
+
+@cython.no_gc_clear
+cdef class Span(Node):
+    """Module ``span``. One operation, from start to end (OpenTelemetry Trace API, "Span").
+
+    Made by a ``Tracer``. Calls after ``end()``, and on a span that is not recording, do nothing.
+    Nothing here raises into the application for a bad value: it is dropped and counted. May be used
+    from several threads. Reads (`name`, `kind`, `attributes`, `status`, ...) serve instrumentations.
+    """
+
+    def __dealloc__(self):
+        # Nothing above holds Python objects that a collection could have cleared: no_gc_clear.
+        if self.state == RECORDING and self.generation == PROCESS.generation:
+            unlink(self.recorder, self)
+            self.recorder.abandoned += 1
+        if self.attributes_capacity:
+            clear_attributes(self)
+        ft_buffer_free(&self.events)
+        ft_buffer_free(&self.links)
+
+    def get_span_context(self):
+        """The part of this span that travels."""
+        return span_context_of(self)
+
+    def is_recording(self):
+        """True from start to end, if the sampler chose to record."""
+        return self.state == RECORDING
+
+    def set_attribute(self, key, value):
+        """Set one attribute; a key that is there is replaced in place. The value is taken as it is now."""
+        if self.state == RECORDING:
+            set_one(self, key, value)
+
+    def set_attributes(self, attributes):
+        """Set several attributes."""
+        if self.state == RECORDING:
+            set_many(self, attributes)
+
+    def add_event(self, name, attributes=None, timestamp=None):
+        """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
+        cdef int64_t time_ns
+        if self.state != RECORDING:
+            return
+        if type(timestamp) is int and 0 <= timestamp < 2**63:
+            time_ns = timestamp
+        else:
+            time_ns = ft_clock_monotonic_ns() + self.wall_offset_ns
+        append_event(self, name if type(name) is str else text_of(name), attributes, time_ns)
+
+    def add_link(self, context, attributes=None):
+        """Link another span. An invalid context is ignored unless it has attributes or a tracestate."""
+        if self.state == RECORDING:
+            add_one_link(self, context, attributes)
+
+    def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
+        """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
+        if self.state != RECORDING:
+            return
+        members = exception_attributes(exception, bool(escaped))
+        if attributes:
+            try:
+                members.update(attributes)
+            except Exception:
+                pass
+        self.add_event("exception", members, timestamp)
+
+    def set_status(self, status, description=None):
+        """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
+        if self.state != RECORDING:
+            return
+        code = getattr(status, "status_code", None)
+        if code is not None:
+            description = getattr(status, "description", None)
+        else:
+            code = status
+        cdef uint8_t number = number_of(code, 2)
+        if number == 0 or self.status_number == STATUS_OK:
+            return
+        if number == STATUS_ERROR and description is not None:
+            description = text_of(description)
+        else:
+            description = None
+        if self.state == RECORDING:
+            self.status_number = number
+            self.description = description
+
+    def update_name(self, name):
+        """Rename the span."""
+        if self.state == RECORDING:
+            self.text = name if type(name) is str else text_of(name)
+
+    def end(self, end_time=None):
+        """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        finish(self, end_time)
+
+    def __enter__(self):
+        if self.state == NEW:
+            begin(self)
+            if self.options & MAKE_CURRENT:
+                self.token = ft_contextvar_set(VARIABLE, self)
+        return self
+
+    def __exit__(self, exc_type, exc, traceback):
+        if self.token is not None:
+            token = self.token
+            self.token = None
+            leave(self, token)
+        if exc is not None and self.state == RECORDING:
+            record(self, exc, not self.options & MAKE_CURRENT)
+        if self.options & END_ON_EXIT:
+            finish(self, None)
+
+    def __call__(self, function):
+        """Decorate a function, coroutine function, generator function or async generator function."""
+        from fasttrace._core.decorate import decorate
+
+        return decorate(self, function)
+
+    # What decorate.py builds on.
+
+    def _fresh(self):
+        """A span that has not started, with the arguments of this one."""
+        cdef Span span = Span.__new__(Span)
+        span.tracer = self.tracer
+        span.text = self.text
+        span.kind_number = self.kind_number
+        span.parent = self.parent
+        span.start_attributes = self.start_attributes
+        span.start_rest = self.start_rest
+        span.options = self.options
+        return span
+
+    def _begin(self):
+        """Start without becoming current."""
+        if self.state == NEW:
+            begin(self)
+
+    def _attach(self):
+        """Become current, if this span is one that does; the token for ``_detach``, or None."""
+        if self.options & MAKE_CURRENT:
+            return ft_contextvar_set(VARIABLE, self)
+        return None
+
+    def _detach(self, token):
+        """Undo ``_attach``."""
+        if token is not None:
+            leave(self, token)
+
+    def _record(self, exception):
+        """Record an exception that leaves the span, as the span's options say."""
+        if self.state == RECORDING:
+            record(self, exception, False)
+
+    # Reads.
+
+    @property
+    def name(self):
+        return self.text
+
+    @property
+    def kind(self):
+        return KINDS[self.kind_number]
+
+    @property
+    def scope(self):
+        return InstrumentationScope("") if self.tracer is None else self.tracer.scope
+
+    @property
+    def attributes(self):
+        cdef uint32_t i
+        cdef dict result = {}
+        for i in range(self.attributes_count):
+            result[<object> self.attributes_at[2 * i]] = <object> self.attributes_at[2 * i + 1]
+        return result
+
+    @property
+    def status(self):
+        return Status(CODES[self.status_number], self.description)
+
+    @property
+    def start_time_ns(self):
+        return self.start_ns
+
+    @property
+    def end_time_ns(self):
+        return self.end_ns if self.state == ENDED else None
+
+    @property
+    def parent_span_id(self):
+        return self.parent_number
+
+    @property
+    def trace_id(self):
+        return trace_id_of(self.trace_high, self.trace_low)
+
+    @property
+    def span_id(self):
+        return self.span_number
+
+    @property
+    def trace_id_hex(self):
+        return hex_of(self.trace_high, self.trace_low, 32)
+
+    @property
+    def span_id_hex(self):
+        return hex_of(0, self.span_number, 16)
+
+    @property
+    def trace_flags(self):
+        return self.flags
+
+    @property
+    def trace_state(self):
+        return TraceState(self.header or "")
+
+    @property
+    def sampled(self):
+        return (self.flags & TRACE_SAMPLED) != 0
+
+    def __repr__(self):
+        return f"Span({self.text!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"
+
+
+cdef int record(Span span, object exception, bint escaped) except -1:
+    """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
+    if not isinstance(exception, Exception):
+        return 0
+    try:
+        if span.options & RECORD_EXCEPTION:
+            span.record_exception(exception, None, None, escaped)
+        if span.options & SET_STATUS:
+            span.set_status(StatusCode.ERROR, exception_description(exception))
+    except Exception:
+        span.events_dropped += 1
+    return 0
+
+
+cdef Span unattached(Node node):
+    """A span that does not record, with the ids of a node."""
+    cdef Span span = Span.__new__(Span)
+    span.text = ""
+    span.state = NOT_RECORDING
+    if node is not None:
+        take_over(span, node)
+    return span
+
+
+cdef Span INVALID = unattached(None)
+
+
+def current_span():
+    """The current span; one that does not record, with the current ids if there are any, if none is."""
+    cdef Node node = current()
+    if node is None:
+        return INVALID
+    if isinstance(node, Span):
+        return node
+    if (<Context> node).span_object is not None:
+        return (<Context> node).span_object
+    return unattached(node)

@@ -1,0 +1,236 @@
+"""SpanContext, Context and what is current: one ContextVar that holds a Span, a Context or None."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from fasttrace._core.types import TraceState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+def _in_range(value: Any, bits: int) -> int:
+    """An id as it is, or 0 for anything that is not an int of so many bits."""
+    return int(value) if isinstance(value, int) and value >= 0 and not value >> bits else 0
+
+
+def _header(trace_state: Any) -> str | None:
+    """The text of a tracestate given as text, a TraceState (anything with to_header), or None."""
+    if type(trace_state) is not str:
+        to_header = getattr(trace_state, "to_header", None)
+        trace_state = None if to_header is None else to_header()
+    return trace_state if type(trace_state) is str and trace_state else None
+
+
+class SpanContext:
+    """The part of a span that travels: ids, flags, tracestate. Immutable, hashable, picklable.
+
+    ``SpanContext(trace_id, span_id, is_remote=False, trace_flags=0, trace_state=None)``; ``trace_state``
+    is a ``TraceState``, a header's text or None. Ids out of range make an invalid context, not an error.
+    """
+
+    __slots__ = ("_flags", "_header", "_remote", "_span_id", "_trace_id")
+
+    def __init__(
+        self,
+        trace_id: int,
+        span_id: int,
+        is_remote: bool = False,
+        trace_flags: int = 0,
+        trace_state: TraceState | str | None = None,
+    ) -> None:
+        self._trace_id = _in_range(trace_id, 128)
+        self._span_id = _in_range(span_id, 64)
+        self._remote = bool(is_remote)
+        self._flags = int(trace_flags) & 0xFF
+        self._header = _header(trace_state)
+
+    @property
+    def trace_id(self) -> int:
+        return self._trace_id
+
+    @property
+    def span_id(self) -> int:
+        return self._span_id
+
+    @property
+    def trace_id_bytes(self) -> bytes:
+        return self._trace_id.to_bytes(16, "big")
+
+    @property
+    def span_id_bytes(self) -> bytes:
+        return self._span_id.to_bytes(8, "big")
+
+    @property
+    def trace_id_hex(self) -> str:
+        return f"{self._trace_id:032x}"
+
+    @property
+    def span_id_hex(self) -> str:
+        return f"{self._span_id:016x}"
+
+    @property
+    def trace_flags(self) -> int:
+        return self._flags
+
+    @property
+    def trace_state(self) -> TraceState:
+        return TraceState(self._header or "")
+
+    @property
+    def is_remote(self) -> bool:
+        return self._remote
+
+    @property
+    def is_valid(self) -> bool:
+        return self._trace_id != 0 and self._span_id != 0
+
+    @property
+    def sampled(self) -> bool:
+        return self._flags & 1 != 0
+
+    def _key(self) -> tuple[Any, ...]:
+        return self._trace_id, self._span_id, self._remote, self._flags, self._header
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not SpanContext:
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return (
+            f"SpanContext(trace_id=0x{self.trace_id_hex}, span_id=0x{self.span_id_hex}, is_remote={self._remote}, "
+            f"trace_flags=0x{self._flags:02x}, trace_state={self._header or ''!r})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SpanContext, self._key()
+
+
+class Node:
+    """What a span inherits from; the base of Span and Context."""
+
+    __slots__ = ("_baggage", "_flags", "_header", "_remote", "_span_id", "_trace_id", "_wall_offset_ns")
+
+    _trace_id: int
+    _span_id: int
+    _flags: int
+    _remote: bool
+    _header: str | None
+    _baggage: Mapping[str, str] | None
+    _wall_offset_ns: int
+
+    def _take_over(self, other: Node | SpanContext) -> None:
+        """The ids, flags and tracestate of another node or of a SpanContext."""
+        self._trace_id = other._trace_id
+        self._span_id = other._span_id
+        self._flags = other._flags
+        self._remote = other._remote
+        self._header = other._header
+
+    def _span_context(self) -> SpanContext:
+        return SpanContext(self._trace_id, self._span_id, self._remote, self._flags, self._header)
+
+
+class Context(Node):
+    """What is current: a span's context, the span itself if it is ours, and baggage.
+
+    ``Context(span_context=None, baggage=None)``: ``span_context`` is a ``SpanContext``, a ``Span`` or None
+    (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None.
+    """
+
+    __slots__ = ("_span",)
+
+    def __init__(
+        self, span_context: SpanContext | Node | None = None, baggage: Mapping[str, str] | None = None
+    ) -> None:
+        node = as_node(span_context)
+        self._span: Any = None
+        self._baggage = None
+        self._wall_offset_ns = 0
+        if node is None:
+            self._trace_id = self._span_id = self._flags = 0
+            self._remote = False
+            self._header = None
+        else:
+            self._take_over(node)
+            self._wall_offset_ns = node._wall_offset_ns
+            self._baggage = node._baggage
+            self._span = node._span if type(node) is Context else node
+        if baggage is not None:
+            self._baggage = dict(baggage)
+
+    @property
+    def span_context(self) -> SpanContext | None:
+        return self._span_context() if self._trace_id and self._span_id else None
+
+    @property
+    def baggage(self) -> dict[str, str]:
+        return dict(self._baggage or {})
+
+    @property
+    def span(self) -> Any:
+        return self._span
+
+    def __repr__(self) -> str:
+        return f"Context({self.span_context!r}, baggage={self.baggage!r})"
+
+
+def context_of(span_context: SpanContext) -> Context:
+    """A Context that holds a SpanContext."""
+    context = Context()
+    context._take_over(span_context)
+    return context
+
+
+def as_node(value: Any) -> Node | None:
+    """A Span or Context as it is, a SpanContext as a Context; None for anything else."""
+    if isinstance(value, Node):
+        return value
+    if type(value) is SpanContext:
+        return context_of(value)
+    return None
+
+
+CURRENT: ContextVar[Any] = ContextVar("fasttrace_current", default=None)
+
+
+def current_node() -> Any:
+    """What is current in this execution context: a Span, a Context, or None."""
+    return CURRENT.get()
+
+
+def attach(node: Node) -> Any:
+    """Make a node current; returns a token for ``detach``."""
+    if not isinstance(node, Node):
+        raise _wrong_node(node)
+    return CURRENT.set(node)
+
+
+def detach(node: Node, token: Any) -> None:
+    """Undo ``attach``: if the node is still current, what was current before is again.
+
+    A token of another execution context is dropped in silence, and a current node that is not
+    this one is left alone.
+    """
+    if not isinstance(node, Node):
+        raise _wrong_node(node)
+    if CURRENT.get() is not node:
+        return
+    try:
+        CURRENT.reset(token)
+    except (ValueError, RuntimeError, TypeError):
+        # Entered in another execution context: there is nothing to reset here, but a span that is over must not
+        # stay current, so what it replaced is put back.
+        previous = getattr(token, "old_value", None)
+        CURRENT.set(previous if isinstance(previous, Node) else None)
+
+
+def _wrong_node(node: object) -> TypeError:
+    return TypeError(f"{type(node).__name__} is neither a Span nor a Context")

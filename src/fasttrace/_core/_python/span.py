@@ -1,0 +1,857 @@
+"""Span, Tracer and Recorder: from start to one encoded record in the ring."""
+
+from __future__ import annotations
+
+import time
+from _thread import RLock
+from weakref import ref
+
+from fasttrace._core._python import ids
+from fasttrace._core._python.context import CURRENT, Context, Node, SpanContext, as_node, detach
+from fasttrace._core._python.otlp import (
+    attribute,
+    attributes_of,
+    length_field,
+    normal_value,
+    text_field,
+    varint,
+)
+from fasttrace._core._python.ring import Ring
+from fasttrace._core.layout import (
+    RECORD_FLAG_ERROR,
+    RECORD_FLAG_HTTP_5XX,
+    RECORD_FLAG_LOCAL_ROOT,
+    RECORD_FLAG_REMOTE_PARENT,
+    RECORD_FLAG_SAMPLED,
+    RECORD_HEADER,
+    RECORD_HEADER_BYTES,
+    RECORD_KIND_SPAN,
+    RECORD_MAGIC,
+    SPAN_FLAG_HAS_IS_REMOTE,
+    SPAN_FLAG_IS_REMOTE,
+    TRACE_FLAG_RANDOM,
+    TRACE_FLAG_SAMPLED,
+)
+from fasttrace._core.types import InstrumentationScope, Link, SpanKind, SpanLimits, Status, StatusCode, TraceState
+from fasttrace._core.values import exception_attributes, exception_description
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+_NEW, _RECORDING, _ENDED, _NOT_RECORDING = 0, 1, 2, 3
+_RANDOMNESS = (1 << 56) - 1
+# A wall clock step shows at new local roots after at most this long.
+_WALL_OFFSET_AGE_NS = 100_000_000
+_KINDS = tuple(SpanKind)
+_CODES = tuple(StatusCode)
+_UNSET, _OK, _ERROR = 0, 1, 2
+_HTTP_STATUS_CODE = "http.response.status_code"
+_LARGEST_TIME_NS = 2**63
+
+
+def _text(value: Any) -> str:
+    """The text of a name; "" when it has none."""
+    if type(value) is str:
+        return value
+    try:
+        return str.__str__(value) if isinstance(value, str) else str.__str__(str(value))
+    except Exception:
+        return ""
+
+
+def _number(value: Any, largest: int) -> int:
+    """The number of an enumeration member of ours or of OpenTelemetry's; 0 for what is none."""
+    number = getattr(value, "value", value)
+    return int(number) if isinstance(number, int) and 0 <= number <= largest else 0
+
+
+def _time_ns(value: Any) -> int | None:
+    """A point in time that a caller gave, if it is one."""
+    return value if type(value) is int and 0 <= value < _LARGEST_TIME_NS else None
+
+
+class Recorder:
+    """Module ``span``. What a provider's tracers share: queue, limits, sampler, counters, the active spans.
+
+    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None)``.
+
+    ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
+    a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
+    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
+    ``consumer_running = True`` in this process.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        *,
+        limits: SpanLimits | None = None,
+        thresholds: tuple[int, ...] = (0, 0, 0, 0, 0),
+        id_generator: Any = None,
+        on_first_record: Callable[[], None] | None = None,
+    ) -> None:
+        self.ring = ring
+        self.limits = SpanLimits() if limits is None else limits
+        self.scopes: list[InstrumentationScope] = []
+        self.thresholds = thresholds
+        self.closed = False
+        self._id_generator = id_generator
+        self._on_first_record = on_first_record
+        self._reset()
+
+    def _reset(self) -> None:
+        """A process starts from nothing; in a forked child the spans in flight are the parent's."""
+        self._generation = ids.fork_generation()
+        self._running = False
+        # Keeps the counters true when threads count at once; re-entrant, for a finaliser may end a span inside.
+        self._lock = RLock()
+        self._active: dict[int, ref[Span]] = {}
+        self._started = 0
+        self._abandoned = 0
+        self._sampled_out = 0
+        self._dropped = dict.fromkeys(("queue_full", "too_large", "encode_error", "after_shutdown", "forked"), 0)
+        self._wall_offset_ns = 0
+        self._wall_offset_taken_ns = 0
+
+    def _check_fork(self) -> int:
+        generation = ids.fork_generation()
+        if generation != self._generation:
+            self._reset()
+            self.ring.reset_after_fork()
+        return generation
+
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, values: tuple[int, ...]) -> None:
+        if len(values) != 5 or not all(isinstance(value, int) and 0 <= value <= 2**56 for value in values):
+            raise ValueError(f"thresholds={values!r}: five integers of 0 to 2**56")
+        self._thresholds = tuple(values)
+
+    @property
+    def consumer_running(self) -> bool:
+        return self._running and self._generation == ids.fork_generation()
+
+    @consumer_running.setter
+    def consumer_running(self, value: bool) -> None:
+        self._check_fork()
+        self._running = bool(value)
+
+    def add_scope(self, scope: InstrumentationScope) -> int:
+        """The index of a scope, adding it if it is new."""
+        for index, known in enumerate(self.scopes):
+            if known == scope:
+                return index
+        self.scopes.append(scope)
+        return len(self.scopes) - 1
+
+    def counters(self) -> dict[str, int]:
+        """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        self._check_fork()
+        return {
+            "started": self._started,
+            "active": len(self._active),
+            "abandoned": self._abandoned,
+            "sampled_out": self._sampled_out,
+            **{f"dropped_{reason}": count for reason, count in self._dropped.items()},
+        }
+
+    def active_spans(self) -> list[Span]:
+        """The recording spans that have started and not ended, oldest first."""
+        self._check_fork()
+        spans = [reference() for reference in list(self._active.values())]
+        return [span for span in spans if span is not None]
+
+    def _wall_offset(self, now: int) -> int:
+        if now - self._wall_offset_taken_ns > _WALL_OFFSET_AGE_NS:
+            self._wall_offset_ns = time.time_ns() - now
+            self._wall_offset_taken_ns = now
+        return self._wall_offset_ns
+
+    def _drop(self, reason: str) -> None:
+        with self._lock:
+            self._dropped[reason] += 1
+
+    def _queue(self, record: bytes) -> None:
+        reason = self.ring.push(record)
+        if reason is not None:
+            self._drop(reason)
+        elif not self._running and self._on_first_record is not None:
+            try:
+                self._on_first_record()
+            except Exception:
+                pass  # the pipeline reports its own troubles; the application must not see them here
+
+
+class Tracer:
+    """Module ``span``. Makes spans for one instrumentation scope. Without a recorder it only forwards the context.
+
+    ``Tracer(scope, recorder=None)``.
+    """
+
+    def __init__(self, scope: InstrumentationScope, recorder: Recorder | None = None) -> None:
+        self.scope = scope
+        self._scope_index = 0
+        self.bind(recorder)
+
+    def bind(self, recorder: Recorder | None) -> None:
+        """Send the spans started from now on to this recorder."""
+        if recorder is not None:
+            self._scope_index = recorder.add_scope(self.scope)
+        self.recorder = recorder
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | Span | SpanContext | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Iterable[Any] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Span:
+        """Start a span that is not made current. Parent: ``context``, or what is current.
+
+        ``start_time`` is nanoseconds since the Unix epoch. As a context manager it ends itself.
+        """
+        span = Span(
+            self,
+            _text(name),
+            0 if kind is SpanKind.INTERNAL else _number(kind, 4),
+            (context, attributes, links, start_time),
+            (bool(record_exception), bool(set_status_on_exception), True, False),
+        )
+        span._begin()
+        return span
+
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Context | Span | SpanContext | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Iterable[Any] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Span:
+        """A span that starts and becomes current on entering the ``with`` block, and ends on leaving it.
+
+        Also a decorator for functions, coroutine functions, generator and async generator functions.
+        """
+        return Span(
+            self,
+            _text(name),
+            0 if kind is SpanKind.INTERNAL else _number(kind, 4),
+            (context, attributes, links, start_time),
+            (bool(record_exception), bool(set_status_on_exception), bool(end_on_exit), True),
+        )
+
+    def __repr__(self) -> str:
+        return f"Tracer({self.scope!r})"
+
+
+class Span(Node):
+    """Module ``span``. One operation, from start to end (OpenTelemetry Trace API, "Span").
+
+    Made by a ``Tracer``. Calls after ``end()``, and on a span that is not recording, do nothing.
+    Nothing here raises into the application for a bad value: it is dropped and counted. May be used
+    from several threads. Reads (`name`, `kind`, `attributes`, `status`, ...) serve instrumentations.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_arguments",
+        "_attributes",
+        "_attributes_dropped",
+        "_description",
+        "_end_on_exit",
+        "_end_time_ns",
+        "_events",
+        "_events_dropped",
+        "_generation",
+        "_kind",
+        "_links",
+        "_links_dropped",
+        "_make_current",
+        "_name",
+        "_parent_span_id",
+        "_record_exception",
+        "_record_flags",
+        "_recorder",
+        "_set_status",
+        "_start_time_ns",
+        "_state",
+        "_status",
+        "_token",
+        "_tracer",
+    )
+
+    def __init__(
+        self,
+        tracer: Tracer | None,
+        name: str,
+        kind: int = 0,
+        arguments: tuple[Any, ...] = (None, None, None, None),
+        options: tuple[bool, bool, bool, bool] = (True, True, True, False),
+    ) -> None:
+        self._state = _NEW
+        self._tracer = tracer
+        self._name = name
+        self._kind = kind
+        # (context, attributes, links, start_time) until the start
+        self._arguments: Any = arguments
+        self._record_exception, self._set_status, self._end_on_exit, self._make_current = options
+        self._token: Any = None
+        self._recorder: Recorder | None = None
+        self._trace_id = self._span_id = self._parent_span_id = self._flags = self._wall_offset_ns = 0
+        self._remote = False
+        self._header = None
+        self._baggage = None
+        self._status = _UNSET
+        self._description: str | None = None
+        self._start_time_ns = self._end_time_ns = 0
+        self._record_flags = 0
+        self._generation = -1
+        self._attributes: dict[str, Any] = {}
+        self._events: list[bytes] = []
+        self._links: list[bytes] = []
+        self._attributes_dropped = self._events_dropped = self._links_dropped = 0
+
+    def __del__(self) -> None:
+        # A finaliser may run after a failed __init__, without any of the fields.
+        recorder = getattr(self, "_recorder", None)
+        if recorder is not None and self._state == _RECORDING and self._generation == ids.fork_generation():
+            with recorder._lock:
+                if recorder._active.pop(id(self), None) is not None:
+                    recorder._abandoned += 1
+
+    # --- the start
+
+    def _begin(self) -> None:
+        """Start without becoming current."""
+        if self._state != _NEW:
+            return
+        assert self._tracer is not None
+        recorder = self._tracer.recorder
+        context, attributes, links, start_time = self._arguments
+        self._arguments = None
+        parent = None if context is None else as_node(context)
+        explicit = parent is not None
+        if parent is None:
+            parent = CURRENT.get()
+        valid = parent if parent is not None and parent._trace_id and parent._span_id else None
+        if recorder is None:
+            if valid is not None:
+                self._take_over(valid)
+                self._baggage = valid._baggage
+            self._state = _NOT_RECORDING
+            self._make_current = self._make_current and explicit and valid is not None
+            return
+        generation = recorder._check_fork()
+        with recorder._lock:
+            recorder._started += 1
+        if parent is not None:
+            self._baggage = parent._baggage
+        parent_span: Any = None
+        local = False
+        if valid is None:
+            rule = 0
+            self._trace_id, self._flags = _new_trace_id(recorder)
+        else:
+            parent_span = valid._span if type(valid) is Context else valid
+            local = not valid._remote and valid._wall_offset_ns != 0
+            if parent_span is not None and parent_span._generation != generation:
+                local = False
+            self._trace_id = valid._trace_id
+            self._header = valid._header
+            self._flags = valid._flags & TRACE_FLAG_RANDOM
+            self._parent_span_id = valid._span_id
+            rule = (1 if valid._remote else 3) + (0 if valid._flags & TRACE_FLAG_SAMPLED else 1)
+        if (self._trace_id & _RANDOMNESS) < recorder._thresholds[rule]:
+            self._leave_out(recorder, valid, parent_span, explicit)
+            return
+        self._flags |= TRACE_FLAG_SAMPLED
+        self._span_id = _new_span_id(recorder)
+        self._generation = generation
+        self._recorder = recorder
+        self._record_flags = RECORD_FLAG_SAMPLED
+        now = time.monotonic_ns()
+        if local and valid is not None:
+            self._wall_offset_ns = valid._wall_offset_ns
+        else:
+            self._record_flags |= RECORD_FLAG_LOCAL_ROOT
+            if valid is not None and valid._remote:
+                self._record_flags |= RECORD_FLAG_REMOTE_PARENT
+            self._wall_offset_ns = recorder._wall_offset(now)
+        self._start_time_ns = now + self._wall_offset_ns
+        self._state = _RECORDING
+        with recorder._lock:
+            recorder._active[id(self)] = ref(self)
+        if attributes is not None:
+            self._set_many(attributes)
+        given = _time_ns(start_time)
+        if given is not None:
+            self._start_time_ns = given
+        if links is not None:
+            self._add_links(links)
+
+    def _leave_out(self, recorder: Recorder, parent: Node | None, parent_span: Any, explicit: bool) -> None:
+        """The sampler said no: ids only, and counted at once."""
+        with recorder._lock:
+            recorder._sampled_out += 1
+        self._state = _NOT_RECORDING
+        if (
+            parent is not None
+            and not parent._remote
+            and parent_span is not None
+            and parent_span._state == _NOT_RECORDING
+        ):
+            # Below an unsampled span of ours nothing new can be seen: the same ids, and nothing to make current.
+            self._span_id = parent._span_id
+            self._parent_span_id = 0
+            self._make_current = self._make_current and explicit
+        else:
+            self._span_id = ids.generate_span_id()
+
+    def _add_links(self, links: Iterable[Any]) -> None:
+        try:
+            for item in links:
+                if isinstance(item, tuple) and len(item) == 2:
+                    self.add_link(item[0], item[1])
+                elif isinstance(item, Link):
+                    self.add_link(item.context, item.attributes)
+                else:
+                    self.add_link(item)
+        except Exception:
+            self._links_dropped += 1
+
+    # --- while it runs
+
+    def get_span_context(self) -> SpanContext:
+        """The part of this span that travels."""
+        return self._span_context()
+
+    def is_recording(self) -> bool:
+        """True from start to end, if the sampler chose to record."""
+        return self._state == _RECORDING
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute; a key that is there is replaced in place. The value is taken as it is now."""
+        if self._state != _RECORDING:
+            return
+        assert self._recorder is not None
+        limits = self._recorder.limits
+        if type(key) is not str:
+            if not isinstance(key, str):
+                self._attributes_dropped += 1
+                return
+            key = str.__str__(key)
+        if not key:
+            self._attributes_dropped += 1
+            return
+        if type(value) is not str or limits.max_span_attribute_length is not None:
+            try:
+                value = normal_value(value, limits.max_span_attribute_length)
+            except Exception:
+                self._attributes_dropped += 1
+                return
+        attributes = self._attributes
+        if (
+            limits.max_span_attributes is not None
+            and len(attributes) >= limits.max_span_attributes
+            and key not in attributes
+        ):
+            self._attributes_dropped += 1
+            return
+        attributes[key] = value
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes."""
+        if self._state == _RECORDING:
+            self._set_many(attributes)
+
+    def _set_many(self, attributes: Any) -> None:
+        try:
+            for key, value in list(attributes.items()):
+                self.set_attribute(key, value)
+        except Exception:
+            self._attributes_dropped += 1
+
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
+    ) -> None:
+        """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
+        if self._state != _RECORDING:
+            return
+        assert self._recorder is not None
+        limits = self._recorder.limits
+        if limits.max_events is not None and len(self._events) >= limits.max_events:
+            self._events_dropped += 1
+            return
+        time_ns = _time_ns(timestamp)
+        if time_ns is None:
+            time_ns = time.monotonic_ns() + self._wall_offset_ns
+        members, dropped = _members(
+            b"\x1a", attributes, limits.max_event_attributes, limits.max_attribute_length
+        )
+        body = b"\x09" + time_ns.to_bytes(8, "little") + text_field(b"\x12", _text(name)) + members
+        self._events.append(length_field(b"\x5a", body + _count(b"\x20", dropped)))
+
+    def add_link(
+        self, context: SpanContext | Span | Context, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Link another span. An invalid context is ignored unless it has attributes or a tracestate."""
+        if self._state != _RECORDING:
+            return
+        assert self._recorder is not None
+        node = as_node(context)
+        if node is None:
+            return
+        if not (node._trace_id and node._span_id) and not attributes and node._header is None:
+            return
+        limits = self._recorder.limits
+        if limits.max_links is not None and len(self._links) >= limits.max_links:
+            self._links_dropped += 1
+            return
+        members, dropped = _members(b"\x22", attributes, limits.max_link_attributes, limits.max_attribute_length)
+        flags = node._flags | SPAN_FLAG_HAS_IS_REMOTE | (SPAN_FLAG_IS_REMOTE if node._remote else 0)
+        body = (
+            b"\x0a\x10"
+            + node._trace_id.to_bytes(16, "big")
+            + b"\x12\x08"
+            + node._span_id.to_bytes(8, "big")
+            + text_field(b"\x1a", node._header or "")
+            + members
+            + _count(b"\x28", dropped)
+            + b"\x35"
+            + flags.to_bytes(4, "little")
+        )
+        self._links.append(length_field(b"\x6a", body))
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
+        if self._state != _RECORDING:
+            return
+        members = exception_attributes(exception, bool(escaped))
+        if attributes:
+            try:
+                members.update(attributes)
+            except Exception:
+                pass
+        self.add_event("exception", members, timestamp)
+
+    def set_status(self, status: StatusCode | Status, description: str | None = None) -> None:
+        """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
+        if self._state != _RECORDING:
+            return
+        code = getattr(status, "status_code", None)
+        if code is None:
+            code = status
+        else:
+            description = getattr(status, "description", None)
+        number = _number(code, 2)
+        if number == _UNSET or self._status == _OK:
+            return
+        self._description = _text(description) if number == _ERROR and description is not None else None
+        self._status = number
+
+    def update_name(self, name: str) -> None:
+        """Rename the span."""
+        if self._state == _RECORDING:
+            self._name = _text(name)
+
+    # --- the end
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        recorder = self._recorder
+        if recorder is None or self._state != _RECORDING:
+            return
+        given = _time_ns(end_time)
+        end_time_ns = time.monotonic_ns() + self._wall_offset_ns if given is None else given
+        generation = ids.fork_generation()
+        if self._generation != generation:
+            # Begun before the fork: its record is the parent's to write.
+            self._state = _ENDED
+            recorder._check_fork()
+            with recorder._lock:
+                recorder._started += 1
+            recorder._drop("forked")
+            self._release()
+            return
+        with recorder._lock:
+            # Of several threads that end one span, the one that takes it from the active ones does.
+            if recorder._active.pop(id(self), None) is None:
+                return
+            self._state = _ENDED
+        self._end_time_ns = max(end_time_ns, self._start_time_ns)
+        if recorder.closed:
+            recorder._drop("after_shutdown")
+        else:
+            try:
+                record = self._encode()
+            except Exception:
+                recorder._drop("encode_error")
+            else:
+                recorder._queue(record)
+        self._release()
+
+    def _release(self) -> None:
+        """What an ended span lets go of: copied contexts may keep it for long."""
+        self._recorder = None
+        self._attributes = {}
+        self._events = []
+        self._links = []
+
+    def _encode(self) -> bytes:
+        """Header and body of the record."""
+        flags = self._record_flags
+        trace_id, span_id = self._trace_id.to_bytes(16, "big"), self._span_id.to_bytes(8, "big")
+        parts = [b"\x0a\x10", trace_id, b"\x12\x08", span_id]
+        if self._header is not None:
+            parts.append(text_field(b"\x1a", self._header))
+        if self._parent_span_id:
+            parts += (b"\x22\x08", self._parent_span_id.to_bytes(8, "big"))
+        parts += (
+            text_field(b"\x2a", self._name),
+            b"\x30",
+            varint(self._kind + 1),
+            b"\x39",
+            self._start_time_ns.to_bytes(8, "little"),
+            b"\x41",
+            self._end_time_ns.to_bytes(8, "little"),
+        )
+        for key, value in self._attributes.items():
+            parts.append(attribute(b"\x4a", key, value))
+        status_code = self._attributes.get(_HTTP_STATUS_CODE)
+        if type(status_code) is int and 500 <= status_code < 600:
+            flags |= RECORD_FLAG_HTTP_5XX
+        parts.append(_count(b"\x50", self._attributes_dropped))
+        parts += self._events
+        parts.append(_count(b"\x60", self._events_dropped))
+        parts += self._links
+        parts.append(_count(b"\x70", self._links_dropped))
+        if self._status != _UNSET:
+            message = text_field(b"\x12", self._description or "")
+            parts.append(length_field(b"\x7a", message + b"\x18" + varint(self._status)))
+            if self._status == _ERROR:
+                flags |= RECORD_FLAG_ERROR
+        remote = SPAN_FLAG_IS_REMOTE if flags & RECORD_FLAG_REMOTE_PARENT else 0
+        parts += (b"\x85\x01", (self._flags | SPAN_FLAG_HAS_IS_REMOTE | remote).to_bytes(4, "little"))
+        body = b"".join(parts)
+        assert self._tracer is not None
+        header = RECORD_HEADER.pack(
+            RECORD_MAGIC,
+            RECORD_KIND_SPAN,
+            flags,
+            RECORD_HEADER_BYTES + len(body),
+            self._tracer._scope_index,
+            0,
+            0,
+            0,
+            trace_id,
+            span_id,
+            self._start_time_ns,
+            self._end_time_ns - self._start_time_ns,
+        )
+        return header + body
+
+    def __enter__(self) -> Span:
+        if self._state == _NEW:
+            self._begin()
+            if self._make_current:
+                self._token = CURRENT.set(self)
+        return self
+
+    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        token = self._token
+        if token is not None:
+            self._token = None
+            detach(self, token)
+        if exc is not None and self._state == _RECORDING:
+            self._note(exc, not self._make_current)
+        if self._end_on_exit:
+            self.end()
+
+    def _note(self, exception: BaseException, escaped: bool) -> None:
+        """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
+        if not isinstance(exception, Exception):
+            return
+        try:
+            if self._record_exception:
+                self.record_exception(exception, None, None, escaped)
+            if self._set_status:
+                self.set_status(StatusCode.ERROR, exception_description(exception))
+        except Exception:
+            self._events_dropped += 1
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate a function, coroutine function, generator function or async generator function."""
+        from fasttrace._core.decorate import decorate
+
+        return decorate(self, function)
+
+    # --- what decorate.py builds on
+
+    def _fresh(self) -> Span:
+        """A span that has not started, with the arguments of this one."""
+        options = (self._record_exception, self._set_status, self._end_on_exit, self._make_current)
+        return Span(self._tracer, self._name, self._kind, self._arguments, options)
+
+    def _attach(self) -> Any:
+        """Become current, if this span is one that does; the token for ``_detach``, or None."""
+        return CURRENT.set(self) if self._make_current else None
+
+    def _detach(self, token: Any) -> None:
+        """Undo ``_attach``."""
+        if token is not None:
+            detach(self, token)
+
+    def _record(self, exception: BaseException) -> None:
+        """Record an exception that leaves the span, as the span's options say."""
+        if self._state == _RECORDING:
+            self._note(exception, False)
+
+    # --- reads
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def kind(self) -> SpanKind:
+        return _KINDS[self._kind]
+
+    @property
+    def scope(self) -> InstrumentationScope:
+        return InstrumentationScope("") if self._tracer is None else self._tracer.scope
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return dict(self._attributes)
+
+    @property
+    def status(self) -> Status:
+        return Status(_CODES[self._status], self._description)
+
+    @property
+    def start_time_ns(self) -> int:
+        return self._start_time_ns
+
+    @property
+    def end_time_ns(self) -> int | None:
+        return self._end_time_ns if self._state == _ENDED else None
+
+    @property
+    def parent_span_id(self) -> int:
+        return self._parent_span_id
+
+    @property
+    def trace_id(self) -> int:
+        return self._trace_id
+
+    @property
+    def span_id(self) -> int:
+        return self._span_id
+
+    @property
+    def trace_id_hex(self) -> str:
+        return f"{self._trace_id:032x}"
+
+    @property
+    def span_id_hex(self) -> str:
+        return f"{self._span_id:016x}"
+
+    @property
+    def trace_flags(self) -> int:
+        return self._flags
+
+    @property
+    def trace_state(self) -> TraceState:
+        return TraceState(self._header or "")
+
+    @property
+    def sampled(self) -> bool:
+        return self._flags & TRACE_FLAG_SAMPLED != 0
+
+    def __repr__(self) -> str:
+        return f"Span({self._name!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"
+
+
+def _members(
+    tag: bytes, attributes: Mapping[str, Any] | None, max_count: int | None, max_length: int | None
+) -> tuple[bytes, int]:
+    """The attributes of an event or link; one counts as dropped for a mapping that can't be read."""
+    if attributes is None:
+        return b"", 0
+    try:
+        return attributes_of(tag, attributes, max_count, max_length)
+    except Exception:
+        return b"", 1
+
+
+def _count(tag: bytes, count: int) -> bytes:
+    return tag + varint(count) if count else b""
+
+
+def _new_trace_id(recorder: Recorder) -> tuple[int, int]:
+    """A trace id and its flags, from the user's generator, or from ours where there is none or it fails."""
+    generator = recorder._id_generator
+    if generator is not None:
+        try:
+            trace_id = generator.generate_trace_id()
+            if isinstance(trace_id, int) and 0 < trace_id < 1 << 128:
+                is_random = getattr(generator, "is_trace_id_random", None)
+                return int(trace_id), TRACE_FLAG_RANDOM if is_random is not None and is_random() else 0
+        except Exception:
+            pass
+    return ids.generate_trace_id(), TRACE_FLAG_RANDOM
+
+
+def _new_span_id(recorder: Recorder) -> int:
+    generator = recorder._id_generator
+    if generator is not None:
+        try:
+            span_id = generator.generate_span_id()
+            if isinstance(span_id, int) and 0 < span_id < 1 << 64:
+                return int(span_id)
+        except Exception:
+            pass
+    return ids.generate_span_id()
+
+
+def _unattached(node: Node | None) -> Span:
+    """A span that does not record, with the ids of a node."""
+    span = Span(None, "")
+    span._state = _NOT_RECORDING
+    if node is not None:
+        span._take_over(node)
+        span._baggage = node._baggage
+    return span
+
+
+_INVALID = _unattached(None)
+
+
+def current_span() -> Span:
+    """The current span; one that does not record, with the current ids if there are any, if none is."""
+    node = CURRENT.get()
+    if node is None:
+        return _INVALID
+    if isinstance(node, Span):
+        return node
+    span: Span | None = node._span
+    return _unattached(node) if span is None else span

@@ -1,0 +1,400 @@
+"""The contract of the core: what ``_cython`` and ``_python`` both provide, with the docstrings of record.
+
+Both implementations have the modules ``ids``, ``context``, ``headers``, ``otlp``, ``decode``, ``ring``
+and ``span``, with the same names, signatures, results, errors and bytes. Attribute names, function
+names and parameter names below are theirs. Loaded by type checkers and tests only.
+
+The path of a span::
+
+    Tracer.start_as_current_span() -> Span          arguments are kept, nothing has started
+    Span.__enter__()                                parent, sampling, ids, clock, ContextVar
+    Span.set_attribute() / add_event() / ...        references, or bytes encoded when added
+    Span.__exit__() -> end()                        one record: header + OTLP Span body -> Ring.push()
+    Ring.wait() / take()                            the background thread
+    otlp.assemble()                                 records -> one OTLP ExportTraceServiceRequest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from fasttrace._core.types import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode
+from fasttrace._core.types import TraceState as TraceState
+
+AttributeValue: TypeAlias = Any
+Attributes: TypeAlias = Mapping[str, AttributeValue]
+
+
+# --- ids -------------------------------------------------------------------------------------------
+
+
+class Ids(Protocol):
+    """Module ``ids``. Never zero; untouched by ``random.seed``; reseeded in a forked child."""
+
+    def generate_trace_id(self) -> int:
+        """A random 128-bit trace id, never zero; all bits are random (W3C Trace Context level 2, section 3.2.2.3)."""
+        ...
+
+    def generate_span_id(self) -> int:
+        """A random 64-bit span id, never zero."""
+        ...
+
+    def fork_generation(self) -> int:
+        """How many forks lie between this process and the one that loaded the core; cheap to compare."""
+        ...
+
+
+# --- context ---------------------------------------------------------------------------------------
+
+
+class SpanContext(Protocol):
+    """Module ``context``. The part of a span that travels: ids, flags, tracestate. Immutable, hashable, picklable.
+
+    ``SpanContext(trace_id, span_id, is_remote=False, trace_flags=0, trace_state=None)``; ``trace_state``
+    is a ``TraceState``, a header's text or None. Ids out of range make an invalid context, not an error.
+    """
+
+    trace_id: int
+    span_id: int
+    trace_id_bytes: bytes
+    span_id_bytes: bytes
+    trace_id_hex: str
+    span_id_hex: str
+    trace_flags: int
+    trace_state: TraceState
+    is_remote: bool
+    is_valid: bool
+    sampled: bool
+
+
+class Context(Protocol):
+    """Module ``context``. What is current: a span's context, the span itself if it is ours, and baggage.
+
+    ``Context(span_context=None, baggage=None)``: ``span_context`` is a ``SpanContext``, a ``Span`` or None
+    (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None.
+    """
+
+    span_context: SpanContext | None
+    baggage: Mapping[str, str]
+    span: Span | None
+
+
+class ContextModule(Protocol):
+    """Module ``context``: besides the two classes, the current node, kept in one ContextVar."""
+
+    def current_node(self) -> Context | Span | None:
+        """What is current in this execution context: a Span, a Context, or None."""
+        ...
+
+    def attach(self, node: Context | Span) -> object:
+        """Make a node current; returns a token for ``detach``."""
+        ...
+
+    def detach(self, node: Context | Span, token: object) -> None:
+        """Undo ``attach``: if the node is still current, what was current before is again.
+
+        A token of another execution context is dropped in silence, and a current node that is not
+        this one is left alone.
+        """
+        ...
+
+
+# --- headers ---------------------------------------------------------------------------------------
+
+
+class Headers(Protocol):
+    """Module ``headers``: the W3C text header and the OpenCensus binary one."""
+
+    def parse_traceparent(self, value: str | bytes, trace_state: str | None = None) -> Context | None:
+        """Read a ``traceparent`` (W3C Trace Context level 2, section 3.2); None when it is malformed.
+
+        Strict ASCII lower-case hex; spaces and tabs around the value are allowed. Version ff is
+        refused, version 00 has nothing after its flags, higher versions may. Only the sampled and
+        random flags are kept. Any object that is neither str nor bytes gives None. The context is
+        remote and carries the tracestate given, unread.
+        """
+        ...
+
+    def format_traceparent(self, span_context: SpanContext | Span | Context) -> str:
+        """The ``traceparent`` of a context, version 00; "" when the context is invalid."""
+        ...
+
+    def encode_binary(self, span_context: SpanContext | Span | Context) -> bytes:
+        """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding); b"" when the context is invalid."""
+        ...
+
+    def decode_binary(self, data: bytes) -> SpanContext | None:
+        """Read ``grpc-trace-bin``; None when the version is not 0, a field is cut, or an id is missing or zero.
+
+        Fields may come in any order; an unknown field id ends the reading without an error; the
+        options may be absent. Takes bytes, bytearray and memoryview; anything else gives None.
+        """
+        ...
+
+
+# --- otlp and decode -------------------------------------------------------------------------------
+
+
+class Otlp(Protocol):
+    """Module ``otlp``: the writing side. Fields are written in the order of their numbers, minimally."""
+
+    def encode_attributes(self, attributes: Attributes, field: int = 1, max_count: int | None = None) -> bytes:
+        """Repeated ``KeyValue`` fields under the given field number (OTLP common.proto).
+
+        Keys that are not text or empty, and values that can't be normalised, are left out.
+        """
+        ...
+
+    def encode_scope(self, scope: InstrumentationScope) -> bytes:
+        """The body of an OTLP ``InstrumentationScope``, without the schema URL."""
+        ...
+
+    def assemble(self, records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b"") -> bytes:
+        """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
+
+        ``resource`` is the body of a ``Resource``; ``scopes[i]`` the encoded scope body and schema URL of
+        scope index i; ``suffix`` is appended to every span's body. Raises ValueError for bytes that are
+        not whole span records or name a scope that is not there.
+        """
+        ...
+
+    def count_records(self, records: bytes) -> int:
+        """How many span records there are; ValueError for bytes that are not whole records."""
+        ...
+
+
+class Decode(Protocol):
+    """Module ``decode``: the strict reading side, for tests and the local tools."""
+
+    def decode_span(self, body: bytes) -> SpanData:
+        """Read the body of an OTLP ``Span``. Unknown fields are skipped, later singular fields win, messages merge.
+
+        Raises DecodeError (a ValueError) for a cut or overlong field, a wrong wire type, text that is
+        not UTF-8, an id of a wrong size, or values nested deeper than 32 levels.
+        """
+        ...
+
+    def decode_request(self, data: bytes) -> list[SpanData]:
+        """Read an ``ExportTraceServiceRequest`` or ``TracesData``: every span with its resource and scope."""
+        ...
+
+
+# --- ring ------------------------------------------------------------------------------------------
+
+
+class Ring(Protocol):
+    """Module ``ring``. The bounded queue of records between the spans that end and the thread that sends.
+
+    ``Ring(max_spans=10_000, max_bytes=16 MiB, ring_bytes=1 MiB)``. Depth counts what was pushed and not
+    yet released. Many threads may push; the consuming calls are for one thread at a time.
+    """
+
+    max_spans: int
+    max_bytes: int
+    depth_spans: int
+    depth_bytes: int
+    staged_bytes: int
+
+    def push(self, record: bytes) -> str | None:
+        """Append one record, header included. None when taken, else the reason it was dropped for.
+
+        ``queue_full`` beyond either bound (the newest is dropped), ``too_large`` above 4 MiB. Sets the
+        record's sequence number. Never blocks.
+        """
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for ``wake`` or a ring that is half full; False on the timeout.
+
+        Moves what is staged to the pending list before it returns; the compiled one does so without
+        the GIL.
+        """
+        ...
+
+    def wake(self) -> None:
+        """End the current or the next ``wait``."""
+        ...
+
+    def take(self, max_spans: int, max_bytes: int) -> bytes:
+        """The oldest records, whole, at most so many and so many bytes (but at least one); b"" when empty."""
+        ...
+
+    def release(self, spans: int, nbytes: int) -> None:
+        """Records of so many spans and bytes have been sent or dropped: the depth goes down."""
+        ...
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: forget everything, take new locks; what was queued belongs to the parent."""
+        ...
+
+
+# --- span ------------------------------------------------------------------------------------------
+
+
+class Span(Protocol):
+    """Module ``span``. One operation, from start to end (OpenTelemetry Trace API, "Span").
+
+    Made by a ``Tracer``. Calls after ``end()``, and on a span that is not recording, do nothing.
+    Nothing here raises into the application for a bad value: it is dropped and counted. May be used
+    from several threads. Reads (`name`, `kind`, `attributes`, `status`, ...) serve instrumentations.
+    """
+
+    name: str
+    kind: SpanKind
+    attributes: dict[str, AttributeValue]
+    status: Status
+    start_time_ns: int
+    end_time_ns: int | None
+    parent_span_id: int
+    # The fields of SpanContext stand on a span, too.
+    trace_id: int
+    span_id: int
+    trace_id_hex: str
+    span_id_hex: str
+    trace_flags: int
+    trace_state: TraceState
+    sampled: bool
+    scope: InstrumentationScope
+
+    def get_span_context(self) -> SpanContext:
+        """The part of this span that travels."""
+        ...
+
+    def is_recording(self) -> bool:
+        """True from start to end, if the sampler chose to record."""
+        ...
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        """Set one attribute; a key that is there is replaced in place. The value is taken as it is now."""
+        ...
+
+    def set_attributes(self, attributes: Attributes) -> None:
+        """Set several attributes."""
+        ...
+
+    def add_event(self, name: str, attributes: Attributes | None = None, timestamp: int | None = None) -> None:
+        """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
+        ...
+
+    def add_link(self, context: SpanContext | Span | Context, attributes: Attributes | None = None) -> None:
+        """Link another span. An invalid context is ignored unless it has attributes or a tracestate."""
+        ...
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
+        ...
+
+    def set_status(self, status: StatusCode | Status, description: str | None = None) -> None:
+        """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
+        ...
+
+    def update_name(self, name: str) -> None:
+        """Rename the span."""
+        ...
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        ...
+
+    def __enter__(self) -> Span: ...
+
+    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None: ...
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate a function, coroutine function, generator function or async generator function."""
+        ...
+
+
+class Tracer(Protocol):
+    """Module ``span``. Makes spans for one instrumentation scope. Without a recorder it only forwards the context.
+
+    ``Tracer(scope, recorder=None)``.
+    """
+
+    scope: InstrumentationScope
+    recorder: Recorder | None
+
+    def bind(self, recorder: Recorder | None) -> None:
+        """Send the spans started from now on to this recorder."""
+        ...
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | Span | SpanContext | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes | None = None,
+        links: Iterable[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Span:
+        """Start a span that is not made current. Parent: ``context``, or what is current.
+
+        ``start_time`` is nanoseconds since the Unix epoch. As a context manager it ends itself.
+        """
+        ...
+
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Context | Span | SpanContext | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes | None = None,
+        links: Iterable[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Span:
+        """A span that starts and becomes current on entering the ``with`` block, and ends on leaving it.
+
+        Also a decorator for functions, coroutine functions, generator and async generator functions.
+        """
+        ...
+
+
+class Recorder(Protocol):
+    """Module ``span``. What a provider's tracers share: queue, limits, sampler, counters, the active spans.
+
+    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None)``.
+
+    ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
+    a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
+    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
+    ``consumer_running = True`` in this process.
+    """
+
+    ring: Ring
+    limits: SpanLimits
+    scopes: list[InstrumentationScope]
+    thresholds: tuple[int, int, int, int, int]
+    consumer_running: bool
+    closed: bool
+
+    def add_scope(self, scope: InstrumentationScope) -> int:
+        """The index of a scope, adding it if it is new."""
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        ...
+
+    def active_spans(self) -> list[Span]:
+        """The recording spans that have started and not ended, oldest first."""
+        ...
+
+
+class SpanModule(Protocol):
+    """Module ``span``: besides the classes, the current span."""
+
+    def current_span(self) -> Span:
+        """The current span; one that does not record, with the current ids if there are any, if none is."""
+        ...

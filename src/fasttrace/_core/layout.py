@@ -1,0 +1,73 @@
+"""Record layout, flag bits and limits: the one source that both implementations are tested against.
+
+A record is a 64-byte little-endian header followed by the protobuf *body* of an OTLP ``Span``,
+without its outer tag and length. Nothing in it is a pointer.
+
+====== ==== ==========================================================
+offset size field
+====== ==== ==========================================================
+0      2    magic
+2      1    kind of record
+3      1    flags
+4      4    total length in bytes, header included
+8      4    scope index (position in ``Recorder.scopes``)
+12     4    sequence number, wraps at 2**32; a gap is a lost record
+16     4    tail-rule bits
+20     4    route hash
+24     16   trace id, network byte order
+40     8    span id, network byte order
+48     8    start, nanoseconds since the Unix epoch
+56     8    duration, nanoseconds
+====== ==== ==========================================================
+"""
+
+from struct import Struct
+
+RECORD_HEADER = Struct("<HBBIIIII16s8sQQ")
+RECORD_HEADER_BYTES = RECORD_HEADER.size
+RECORD_MAGIC = 0x7FA5
+
+RECORD_KIND_SPAN = 1
+RECORD_KIND_PAD = 2
+
+RECORD_FLAG_SAMPLED = 0x01
+RECORD_FLAG_ERROR = 0x02
+RECORD_FLAG_LOCAL_ROOT = 0x04
+RECORD_FLAG_HTTP_5XX = 0x08
+RECORD_FLAG_REMOTE_PARENT = 0x10
+
+TRACE_FLAG_SAMPLED = 0x01
+TRACE_FLAG_RANDOM = 0x02
+
+# opentelemetry-proto, SpanFlags: whether the parent's remoteness is known, and whether it is remote.
+SPAN_FLAG_HAS_IS_REMOTE = 0x100
+SPAN_FLAG_IS_REMOTE = 0x200
+
+# A sampler keeps a trace when the low 56 bits of its id are at or above a threshold of 0 to 2**56.
+RANDOMNESS_BITS = 56
+THRESHOLD_ALWAYS = 0
+THRESHOLD_NEVER = 1 << RANDOMNESS_BITS
+
+# Larger than any batch that a collector takes in its default settings (gRPC: 4 MiB).
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+RING_BYTES = 1024 * 1024
+# A record above this share of the ring goes around it: its pad could make it unplaceable.
+RING_LARGEST_SHARE = 8
+
+DEFAULT_QUEUE_SPANS = 10_000
+DEFAULT_QUEUE_BYTES = 16 * 1024 * 1024
+
+# How deep attribute values may nest when encoding and when decoding; deeper values become None.
+MAX_VALUE_DEPTH = 32
+
+DROP_REASONS = (
+    "queue_full",
+    "too_large",
+    "encode_error",
+    "after_shutdown",
+    "forked",
+    "export_failed",
+    "rejected",
+    "spool_full",
+    "trace_evicted",
+)

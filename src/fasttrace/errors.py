@@ -1,0 +1,47 @@
+"""The exceptions, one tree.
+
+FasttraceError
+├── ConfigurationError (ValueError)   a setting that can't be used
+├── ExportError                       a batch that was not delivered
+├── SpoolError                        a spool that can't be written or read
+└── MissingExtraError                 a command or class whose optional packages are not installed
+
+Recording never raises any of them; they come from ``configure``, from constructors and from exporters.
+"""
+
+from __future__ import annotations
+
+
+class FasttraceError(Exception):
+    """The base of all that fasttrace raises."""
+
+
+class ConfigurationError(FasttraceError, ValueError):
+    """A setting that can't be used; the text names it, its value and what is accepted."""
+
+
+class ExportError(FasttraceError):
+    """A batch that was not delivered.
+
+    ``retryable``: sending it again may help. ``ambiguous``: it may have arrived (a timeout or a reset).
+    ``rejected_spans``: how many spans the receiver refused.
+    """
+
+    def __init__(
+        self, message: str, *, retryable: bool = False, ambiguous: bool = False, rejected_spans: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.ambiguous = ambiguous
+        self.rejected_spans = rejected_spans
+
+
+class SpoolError(FasttraceError):
+    """A spool that can't be written or read; the text says what to do."""
+
+
+class MissingExtraError(FasttraceError, ImportError):
+    """An optional package that is not installed; the text says how to install it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs packages that are not installed: pip install "fasttrace[{extra}]"')

@@ -1,0 +1,80 @@
+"""What an OTLP receiver answers (opentelemetry-proto, trace_service.proto and docs/specification.md)."""
+
+from __future__ import annotations
+
+# As much of an error's text as a log line should hold.
+READABLE_CHARACTERS = 200
+
+
+def partial_success(body: bytes) -> tuple[int, str]:
+    """Rejected spans and message of an ``ExportTraceServiceResponse``; (0, "") when all is well or unreadable."""
+    try:
+        inner = _fields(body).get(1, b"")
+        fields = _fields(inner) if isinstance(inner, bytes) else {}
+    except (IndexError, ValueError):
+        return 0, ""
+    rejected, message = fields.get(1, 0), fields.get(2, b"")
+    if not isinstance(rejected, int) or rejected >= 1 << 63:
+        rejected = 0
+    return rejected, message.decode(errors="replace") if isinstance(message, bytes) else ""
+
+
+def _fields(data: bytes) -> dict[int, int | bytes]:
+    """The varint and length-delimited fields of a message; the last of each number."""
+    found: dict[int, int | bytes] = {}
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        if tag & 7 == 0:
+            found[tag >> 3], position = _varint(data, position)
+        elif tag & 7 == 2:
+            size, position = _varint(data, position)
+            if size > len(data) - position:
+                raise ValueError("cut short")
+            found[tag >> 3] = data[position : position + size]
+            position += size
+        else:
+            raise ValueError("not a response")
+    return found
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise ValueError("a varint of more than 64 bits")
+
+
+def retry_after(value: str | None) -> int | None:
+    """The seconds of a ``Retry-After`` field, a number or an HTTP date (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return int(value[:9])
+    from email.utils import parsedate_to_datetime
+    from time import time
+
+    try:
+        return max(0, round(parsedate_to_datetime(value).timestamp() - time()))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def readable(body: bytes) -> str:
+    """A piece of an error's body fit for a log line: text, or the message of a ``google.rpc.Status``."""
+    text = body[: 4 * READABLE_CHARACTERS].decode(errors="replace")
+    try:
+        message = _fields(body).get(2)
+        if isinstance(message, bytes):
+            text = message.decode()
+    except (IndexError, ValueError):
+        pass
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:READABLE_CHARACTERS]
+    return f": {text}" if text else ""

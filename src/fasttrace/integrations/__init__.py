@@ -1,0 +1,1 @@
+"""Instrumentation of other libraries: one file each, imported when it is asked for."""

@@ -1,0 +1,46 @@
+"""W3C Trace Context: ``traceparent`` and ``tracestate``."""
+
+from __future__ import annotations
+
+from fasttrace._core import headers
+from fasttrace.context import Context, Span, current_node
+from fasttrace.propagation.carrier import first, put, values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class TraceContextPropagator:
+    """Reads and writes ``traceparent`` and ``tracestate`` (W3C Trace Context level 2, sections 3.2 and 3.3)."""
+
+    fields = ("traceparent", "tracestate")
+
+    def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
+        """The remote context in the headers; the context given when there is none, several or a malformed one."""
+        text = first(carrier, "traceparent")
+        if text is None:
+            return context
+        found = headers.parse_traceparent(text, _trace_state(values(carrier, "tracestate")))
+        return context if found is None else found
+
+    def inject(self, carrier: Any, context: Context | Span | None = None) -> None:
+        """Write both headers; nothing for an invalid context."""
+        node = current_node() if context is None else context
+        if node is None:
+            return
+        text = headers.format_traceparent(node)
+        if not text:
+            return
+        put(carrier, "traceparent", text)
+        state = (node.span_context if type(node) is Context else node).trace_state.to_header()
+        if state:
+            put(carrier, "tracestate", state)
+
+
+def _trace_state(fields: list[str]) -> str | None:
+    """Several fields are one list; what is not printable ASCII is dropped, and never harms the traceparent."""
+    text = ",".join(field.strip(" \t") for field in fields)
+    if not text.isascii() or not text.isprintable():
+        return None
+    return text.strip(" ,") or None

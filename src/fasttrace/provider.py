@@ -1,0 +1,248 @@
+"""TracerProvider, and the one that ``configure`` makes for the process."""
+
+from __future__ import annotations
+
+import _thread
+
+from fasttrace._core import IMPL, IMPL_REASON, Recorder, Ring, Span, Tracer
+from fasttrace.tracer import TracerRegistry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from fasttrace.export.base import Exporter
+    from fasttrace.propagation import Propagator
+    from fasttrace.sampling import Sampler
+    from fasttrace._core import SpanLimits
+
+
+class TracerProvider:
+    """Makes tracers whose spans go to one exporter, under one resource. Touches nothing process-wide.
+
+    Every argument may also come from the environment; see ``fasttrace.configure``, which takes the same.
+    Raises ConfigurationError for a value that can't be used, naming it and what is accepted.
+    """
+
+    def __init__(
+        self,
+        *,
+        service_name: str | None = None,
+        resource: Mapping[str, Any] | None = None,
+        sampler: Sampler | str | float | None = None,
+        exporter: Exporter | str | None = None,
+        span_limits: SpanLimits | None = None,
+        id_generator: Any = None,
+        max_queue_spans: int | None = None,
+        max_queue_bytes: int | None = None,
+        max_batch_spans: int | None = None,
+        max_batch_bytes: int | None = None,
+        schedule_delay: float | None = None,
+        exit_timeout: float | None = None,
+    ) -> None:
+        import os
+
+        from fasttrace import config, sampling
+        from fasttrace.pipeline import Pipeline
+
+        arguments = {
+            "service_name": service_name,
+            "sampler": sampler,
+            "exporter": exporter,
+            "span_limits": span_limits,
+            "max_queue_spans": max_queue_spans,
+            "max_queue_bytes": max_queue_bytes,
+            "max_batch_spans": max_batch_spans,
+            "max_batch_bytes": max_batch_bytes,
+            "schedule_delay": schedule_delay,
+            "exit_timeout": exit_timeout,
+        }
+        self.settings = settings = config.resolve(arguments, os.environ)
+        self.sampler = sampling.parse(settings.sampler, settings.sampler_argument)
+        self._extra_resource = dict(resource or {})
+        self.exporter = _exporter(settings)
+        self.recorder = Recorder(
+            Ring(settings.max_queue_spans, settings.max_queue_bytes),
+            limits=settings.span_limits,
+            thresholds=self.sampler.thresholds(),
+            id_generator=id_generator,
+            on_first_record=self._start,
+        )
+        self.pipeline = Pipeline(
+            self.recorder,
+            self.exporter,
+            self._resource,
+            max_batch_spans=settings.max_batch_spans,
+            max_batch_bytes=settings.max_batch_bytes,
+            schedule_delay=settings.schedule_delay,
+            exit_timeout=settings.exit_timeout,
+        )
+        self._tracers = TracerRegistry(None if settings.disabled else self.recorder)
+
+    def _start(self) -> None:
+        self.pipeline.start()
+
+    def _resource(self) -> dict[str, Any]:
+        import os
+
+        from fasttrace import resource
+
+        return resource.build(self.settings.service_name, self._extra_resource, os.environ)
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        """The attributes of this process, as exported with every span."""
+        return self._resource()
+
+    def get_tracer(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Tracer:
+        """The tracer of an instrumentation scope; the same object for equal arguments."""
+        return self._tracers.get(name, version, schema_url, attributes)
+
+    def active_spans(self) -> list[Span]:
+        """The recording spans that have started and not ended, oldest first."""
+        spans: list[Span] = self.recorder.active_spans()
+        return spans
+
+    def stats(self) -> dict[str, Any]:
+        """What became of every span of this process, and why; see ``fasttrace.stats``."""
+        return {**self.pipeline.stats(), "implementation": IMPL}
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send what has ended; True when all of it was delivered within ``timeout`` seconds."""
+        return self.pipeline.flush(timeout)
+
+    def shutdown(self, timeout: float = 5.0) -> bool:
+        """Send what is left, then stop; spans that end later are counted as ``after_shutdown``."""
+        return self.pipeline.shutdown(timeout)
+
+
+def _exporter(settings: Any) -> Exporter:
+    """The exporter that an object or a name stands for; it is checked here, where an error reaches the user."""
+    chosen = settings.exporter
+    if not isinstance(chosen, str):
+        made: Exporter = chosen
+        return made
+    from fasttrace import export
+
+    return export.create(chosen, settings)
+
+
+# --- the provider of the process
+
+_lock = _thread.allocate_lock()
+_provider: TracerProvider | None = None
+_tracers = TracerRegistry()
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    resource: Mapping[str, Any] | None = None,
+    sampler: Sampler | str | float | None = None,
+    exporter: Exporter | str | None = None,
+    propagators: Iterable[Propagator | str] | None = None,
+    span_limits: SpanLimits | None = None,
+    id_generator: Any = None,
+    max_queue_spans: int | None = None,
+    max_queue_bytes: int | None = None,
+    max_batch_spans: int | None = None,
+    max_batch_bytes: int | None = None,
+    schedule_delay: float | None = None,
+    exit_timeout: float | None = None,
+) -> TracerProvider:
+    """Trace this process. Tracers handed out before go live; called again, it flushes and replaces the provider.
+
+    Each argument wins over ``FASTTRACE_*``, that over ``OTEL_*``, that over the default.
+    ``service_name``: what the traces call this program. ``resource``: more attributes of it.
+    ``sampler``: one of ``fasttrace.sampling``, a name or a ratio; default: everything, as the parent says.
+    ``exporter``: an exporter or ``otlp``, ``jsonlines``, ``console``, ``memory``, ``spool``, ``none``; default:
+    ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
+    ``propagators``: names or objects for ``extract`` and ``inject``. Queue and batches are bounded by
+    spans and by bytes, ``schedule_delay`` and ``exit_timeout`` are seconds.
+
+    Raises ConfigurationError for a value that can't be used, naming it and what is accepted.
+    """
+    global _provider
+    provider = TracerProvider(
+        service_name=service_name,
+        resource=resource,
+        sampler=sampler,
+        exporter=exporter,
+        span_limits=span_limits,
+        id_generator=id_generator,
+        max_queue_spans=max_queue_spans,
+        max_queue_bytes=max_queue_bytes,
+        max_batch_spans=max_batch_spans,
+        max_batch_bytes=max_batch_bytes,
+        schedule_delay=schedule_delay,
+        exit_timeout=exit_timeout,
+    )
+    chosen = propagators if propagators is not None else provider.settings.propagators
+    if chosen is not None:
+        from fasttrace import propagation
+
+        propagation.set_propagators(chosen)
+    with _lock:
+        previous, _provider = _provider, provider
+        _tracers.bind(None if provider.settings.disabled else provider.recorder)
+    if previous is not None:
+        previous.shutdown(previous.settings.exit_timeout)
+    return provider
+
+
+def get_tracer(
+    name: str,
+    version: str | None = None,
+    schema_url: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Tracer:
+    """The process's tracer for a library or module, usually ``__name__``.
+
+    Before ``configure`` it only forwards the context, and goes live with it.
+    """
+    return _tracers.get(name, version, schema_url, attributes)
+
+
+def active_spans() -> list[Span]:
+    """The spans that run right now, oldest first; ``start_time_ns`` says since when."""
+    return [] if _provider is None else _provider.active_spans()
+
+
+def stats() -> dict[str, Any]:
+    """What became of every span of this process, and why.
+
+    ``started`` = ``active + abandoned + queued + held + spooled + exported + sampled_out`` + the sum of
+    ``dropped`` (by reason), whenever nothing is on the move. All zero before ``configure``.
+    """
+    if _provider is None:
+        return {"started": 0, "implementation": IMPL}
+    return _provider.stats()
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send what has ended; True when all of it was delivered within ``timeout`` seconds."""
+    return True if _provider is None else _provider.flush(timeout)
+
+
+async def aflush(timeout: float = 5.0) -> bool:
+    """``flush`` for coroutines: waits in a thread, so that the event loop goes on."""
+    import asyncio
+
+    return await asyncio.to_thread(flush, timeout)
+
+
+def shutdown(timeout: float = 5.0) -> bool:
+    """Send what is left and stop tracing, within ``timeout`` seconds; done by itself at exit."""
+    return True if _provider is None else _provider.shutdown(timeout)
+
+
+def implementation() -> tuple[str, str]:
+    """Which core runs, ``cython`` or ``python``, and why."""
+    return IMPL, IMPL_REASON
