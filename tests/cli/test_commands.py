@@ -12,6 +12,7 @@ import pytest
 
 from fasttrace import __version__
 from fasttrace.cli import main
+from fasttrace.export import SpoolExporter
 
 
 def fasttrace(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -101,7 +102,7 @@ def test_show_takes_the_start_of_an_id_in_either_case(spool: Path, capsys: pytes
 def test_show_says_why_it_was_slow(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", "slow", "--spool", str(spool)])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "shop is the bottleneck: 93 % of the slowest trace (1.40 s of 1.50 s) waits for its database pool" in shown
+    assert "shop is the bottleneck: 93 % of this trace (1.40 s of 1.50 s) waits for its database pool" in shown
 
 
 def test_show_json_is_otlp(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +136,23 @@ def test_show_of_what_is_not_there_is_one_line(
 def test_show_from_an_empty_spool_says_how_to_fill_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "slow", "--spool", str(tmp_path)]) == 1
     assert "run `fasttrace demo`" in capsys.readouterr().err
+
+
+def test_batch_that_can_t_be_read_is_left_out_and_said(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exporter = SpoolExporter(spool)
+    exporter.append(b"\x0a\xff")
+    exporter.shutdown(1)
+    assert main(["ls", "--json", "--spool", str(spool)]) == 0
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 3
+    assert "1 batch in" in captured.err
+
+
+def test_spool_directory_comes_from_the_environment_too(
+    spool: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTTRACE_SPOOL_DIR", str(spool))
+    assert len(listed(capsys)) == 3
 
 
 def test_terminal_without_unicode_gets_ascii(spool: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,7 +31,11 @@ async def status(request: Request) -> PlainTextResponse:
     return PlainTextResponse("as asked", status_code=request.path_params["code"])
 
 
+slow_requests = threading.Semaphore(0)
+
+
 async def slow(request: Request) -> PlainTextResponse:
+    slow_requests.release()
     await asyncio.sleep(5)
     return PlainTextResponse("too late")
 
@@ -133,7 +138,7 @@ def test_url_shows_no_password_and_no_query_value(spans: Spans, everywhere: None
 @both
 def test_timeout_is_recorded_and_raised(spans: Spans, everywhere: None, url: str, get: Get) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        get(f"{url}/slow", timeout=0.1)
+        get(f"{url}/slow", timeout=httpx.Timeout(30, read=0.1))
     (span,) = spans()
     assert span.attributes["error.type"] == "httpx.ReadTimeout"
     assert span.status.status_code == StatusCode.ERROR
@@ -155,11 +160,14 @@ def test_cancelled_request_ends_its_span_and_is_no_error(spans: Spans, everywher
     async def call() -> None:
         async with httpx.AsyncClient() as client:
             task = asyncio.create_task(client.get(f"{url}/slow"))
-            await asyncio.sleep(0.1)
+            while not slow_requests.acquire(blocking=False):
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
 
+    while slow_requests.acquire(blocking=False):
+        pass  # those of tests before
     asyncio.run(call())
     (span,) = spans()
     assert span.status.status_code == StatusCode.UNSET

@@ -37,7 +37,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def picture(case: str, width: int, unicode: bool = True) -> str:
     trace, pen = Trace(CASES[case]()), Pen(width, unicode)
-    lines = [*render_trace(trace, pen), pen.line(), *render_diagnosis(diagnose([trace]), pen)]
+    lines = [*render_trace(trace, pen), pen.line(), *render_diagnosis(diagnose([trace], "this trace"), pen)]
     return "".join(f"{line.plain}\n" for line in lines)
 
 

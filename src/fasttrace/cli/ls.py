@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from fasttrace.cli.warnings import warn_of_unreadable
 from fasttrace.local.store import Store, Summary
 
 
@@ -13,6 +14,7 @@ def run(arguments: argparse.Namespace) -> int:
     """List traces, newest last, or the slowest first; an empty list is not an error."""
     store = Store(arguments.spool)
     everything = store.summaries()
+    warn_of_unreadable(store)
     chosen = _choose(everything, arguments)
     if arguments.json:
         json.dump([summary.to_dict() for summary in chosen], sys.stdout, indent=2)
@@ -24,9 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     print_lines(render_list(chosen, pen_for(sys.stdout)))
     if not chosen:
         what = "no failed traces" if arguments.errors and everything else "no traces"
-        print(f"fasttrace: {what} in {store.directory}; `fasttrace demo` makes some", file=sys.stderr)
+        print(f"fasttrace: {what} in {store.label}; `fasttrace demo` makes some", file=sys.stderr)
     elif len(everything) > len(chosen) and not arguments.errors:
-        print(f"{len(chosen)} of {len(everything)} traces in {store.directory}; --limit shows more", file=sys.stderr)
+        print(f"{len(chosen)} of {len(everything)} traces in {store.label}; --limit shows more", file=sys.stderr)
     return 0
 
 

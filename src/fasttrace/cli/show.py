@@ -6,12 +6,15 @@ import argparse
 import json
 import sys
 
+from fasttrace.cli.warnings import warn_of_unreadable
 from fasttrace.local.store import Store
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the trace that was asked for; raises TraceNotFound when there is none, or more than one."""
-    trace = Store(arguments.spool).find(arguments.trace)
+    store = Store(arguments.spool)
+    trace = store.find(arguments.trace)
+    warn_of_unreadable(store)
     if arguments.json:
         from fasttrace.export.otlp_json import to_otlp_json
 
@@ -23,5 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
     from fasttrace.local.terminal import pen_for, print_lines
 
     pen = pen_for(sys.stdout)
-    print_lines([*render_trace(trace, pen), pen.line(), *render_diagnosis(diagnose([trace]), pen)])
+    print_lines([*render_trace(trace, pen), pen.line(), *render_diagnosis(diagnose([trace], "this trace"), pen)])
     return 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 
@@ -18,6 +16,8 @@ from fasttrace.demo import READY_PATH
 from fasttrace.demo.live import Live
 from fasttrace.demo.load import Answer, wave
 from fasttrace.demo.processes import DemoError, Shop
+from fasttrace.errors import SpoolError
+from fasttrace.export import SpoolExporter
 from fasttrace.local.diagnosis import diagnose
 from fasttrace.local.render import render_diagnosis, render_trace
 from fasttrace.local.store import Store
@@ -63,10 +63,10 @@ class Demo:
 
     def run(self) -> int:
         """Run to the end, Ctrl-C or SIGTERM, and return the exit code; the services are stopped in every case."""
-        _must_be_writable(self.store.directory)
+        _must_be_writable(self.store)
         shop = Shop(self.store.directory.resolve(), self.port)
         self._say(f"fasttrace {__version__} · a shop of {plural(len(shop.ports), 'service')} on this machine", "bold")
-        self._say(f"gateway at {shop.url('gateway')}/checkout · spans go to {self.store.directory}")
+        self._say(f"gateway at {shop.url('gateway')}/checkout · spans go to {self.store.label}")
         asyncio.run(self._until_signal(shop))
         self._summary()
         if self._signal == signal.SIGINT and self._verdict_given:
@@ -119,7 +119,7 @@ class Demo:
         """The slowest trace and the cause, both from the bytes in the spool."""
         traces = list(self.store.traces(set(trace_ids)).values())
         if not traces:
-            raise DemoError(f"no spans have arrived in {self.store.directory}: nothing can be shown")
+            raise DemoError(f"no spans have arrived in {self.store.label}: nothing can be shown")
         slowest = max(traces, key=lambda trace: trace.duration_ns)
         pen = self._pen
         self._say(f"\nThe slowest of {plural(self.requests, 'request')}:\n", "bold")
@@ -179,13 +179,9 @@ async def _until_ready(shop: Shop) -> None:
                     await asyncio.sleep(0.05)
 
 
-def _must_be_writable(directory: Path) -> None:
+def _must_be_writable(store: Store) -> None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        writable = os.access(directory, os.W_OK | os.X_OK)
-    except OSError as error:
-        raise DemoError(
-            f"the spool {directory} can't be made ({error.strerror}): name another with --spool DIR"
-        ) from None
-    if not writable:
-        raise DemoError(f"the spool {directory} can't be written: name another with --spool DIR")
+        SpoolExporter(store.directory).check()
+    except SpoolError as error:
+        reason = getattr(error.__context__, "strerror", None) or "unknown reason"
+        raise DemoError(f"the spool {store.label} can't be written ({reason}): name another with --spool DIR") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fasttrace._core import Span
@@ -21,11 +23,13 @@ def error_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def split_host(host: str, scheme: str) -> tuple[str, int | None]:
+@lru_cache(maxsize=64)
+def split_host(host: bytes, scheme: str) -> tuple[str, int | None]:
     """Address and port of a ``Host`` header, the port by the scheme if it has none; IPv6 without brackets."""
-    address, colon, port = host.rpartition(":")
+    text = host.decode("latin-1")
+    address, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):
-        address, port = host, ""
+        address, port = text, ""
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
     if port.isascii() and port.isdigit() and len(port) <= 5:

@@ -71,15 +71,13 @@ class TracingMiddleware:
             await self.app(scope, receive, send)
             return
         scope[_SEEN] = True
-        method = scope["method"]
-        span = self._tracer.start_as_current_span(
-            known_method(method) or "HTTP", extract(scope["headers"], _NO_PARENT), SERVER
-        )
+        method = known_method(scope["method"])
+        span = self._tracer.start_as_current_span(method or "HTTP", extract(scope["headers"], _NO_PARENT), SERVER)
         with span:
             if not span.is_recording():
                 await self.app(scope, receive, send)
                 return
-            span.set_attributes(_request_attributes(scope))
+            span.set_attributes(_request_attributes(scope, method))
             response = _Response(span, scope, send, self._routes)
             try:
                 await self.app(scope, receive, response.send)
@@ -140,27 +138,26 @@ class _Response:
             self._span.set_attribute("http.route", route)
 
 
-def _request_attributes(scope: Scope) -> dict[str, Any]:
-    method = scope["method"]
+def _request_attributes(scope: Scope, method: str) -> dict[str, Any]:
+    scheme = scope.get("scheme", "http")
     attributes = {
-        "http.request.method": known_method(method) or "_OTHER",
+        "http.request.method": method or "_OTHER",
         "url.path": scope["path"],
-        "url.scheme": scope.get("scheme", "http"),
+        "url.scheme": scheme,
         "network.protocol.version": scope.get("http_version", "1.1"),
     }
-    if not known_method(method):
-        attributes["http.request.method_original"] = method
-    host = ""
+    if not method:
+        attributes["http.request.method_original"] = scope["method"]
+    address, port = scope.get("server") or (None, None)
     for name, value in scope["headers"]:
         if name == b"host":
-            host = value.decode("latin-1")
+            address, port = split_host(value, scheme)
         elif name == b"user-agent":
             attributes["user_agent.original"] = value.decode("latin-1")
-    address, port = split_host(host, attributes["url.scheme"]) if host else scope.get("server") or (None, None)
     if address:
         attributes["server.address"] = address
-    if port:
-        attributes["server.port"] = port
+        if port:
+            attributes["server.port"] = port
     client = scope.get("client")
     if client:
         attributes["client.address"] = client[0]

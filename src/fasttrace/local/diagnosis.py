@@ -52,19 +52,19 @@ class Diagnosis:
         return f"Diagnosis({self.rule!r}, {self.service!r})"
 
 
-def diagnose(traces: Sequence[Trace]) -> Diagnosis:
+def diagnose(traces: Sequence[Trace], called: str = "the slowest trace") -> Diagnosis:
     """The cause of the slowest of the traces, and whether the other slow ones share it.
 
-    Raises ValueError when there are no traces.
+    ``called`` is what the sentence calls the slowest one. Raises ValueError when there are no traces.
     """
     if not traces:
         raise ValueError("nothing to diagnose: no traces")
     slowest_first = sorted(traces, key=lambda trace: -trace.duration_ns)[:COMPARED]
     for rule in (_pool_wait, _slow_dependency):
-        found = rule(slowest_first)
+        found = rule(slowest_first, called)
         if found is not None:
             return found
-    return _spread(slowest_first[0])
+    return _spread(slowest_first[0], called)
 
 
 Key = tuple[str, ...]
@@ -102,7 +102,7 @@ def _pool_cause(node: Node) -> Key:
     return ("work", node.service, node.name)
 
 
-def _pool_wait(slowest_first: Sequence[Trace]) -> Diagnosis | None:
+def _pool_wait(slowest_first: Sequence[Trace], called: str) -> Diagnosis | None:
     trace = slowest_first[0]
     causes = _by_cause(trace, _pool_cause)
     if not causes:
@@ -133,7 +133,7 @@ def _pool_wait(slowest_first: Sequence[Trace]) -> Diagnosis | None:
         details.append(f"up to {waiting} waiting")
     where = "its database pool" if pool_name(evidence.span) else f"`{clean(evidence.name)}`"
     sentence = (
-        f"{clean(service)} is the bottleneck: {format_percent(waited_ns, total_ns)} of the slowest trace "
+        f"{clean(service)} is the bottleneck: {format_percent(waited_ns, total_ns)} of {called} "
         f"({format_duration(waited_ns)} of {format_duration(total_ns)}) waits for {where}"
         + (f" ({', '.join(details)})" if details else "")
         + "."
@@ -152,7 +152,7 @@ def _holds(trace: Trace, cause: Key) -> bool:
     return cause in causes and _time_ns(causes[cause]) == max(_time_ns(segments) for segments in causes.values())
 
 
-def _slow_dependency(slowest_first: Sequence[Trace]) -> Diagnosis | None:
+def _slow_dependency(slowest_first: Sequence[Trace], called: str) -> Diagnosis | None:
     trace = slowest_first[0]
     causes = _by_cause(trace, lambda node: (node.service,))
     others = {cause: segments for cause, segments in causes.items() if cause[0] != trace.root.service}
@@ -172,14 +172,14 @@ def _slow_dependency(slowest_first: Sequence[Trace]) -> Diagnosis | None:
         "operation_ns": _time_ns(largest),
     }
     sentence = (
-        f"{clean(cause[0])} is the slow dependency: {format_percent(spent_ns, total_ns)} of the slowest trace "
+        f"{clean(cause[0])} is the slow dependency: {format_percent(spent_ns, total_ns)} of {called} "
         f"({format_duration(spent_ns)} of {format_duration(total_ns)}) is spent there, most of it in "
         f"{_quoted(evidence)} ({format_duration(_time_ns(largest))})."
     )
     return Diagnosis("slow_dependency", cause[0], sentence, evidence, figures)
 
 
-def _spread(trace: Trace) -> Diagnosis:
+def _spread(trace: Trace, called: str) -> Diagnosis:
     causes = _by_cause(trace, _operation)
     total_ns = trace.duration_ns
     if not causes:
@@ -190,7 +190,7 @@ def _spread(trace: Trace) -> Diagnosis:
     segments = max(causes.values(), key=_time_ns)
     spent_ns, evidence = _time_ns(segments), _longest(segments)
     sentence = (
-        f"No dependency stands out: the largest part of the slowest trace is {_quoted(evidence)} in "
+        f"No dependency stands out: the largest part of {called} is {_quoted(evidence)} in "
         f"{clean(evidence.service)}, {format_percent(spent_ns, total_ns)} "
         f"({format_duration(spent_ns)} of {format_duration(total_ns)})."
     )

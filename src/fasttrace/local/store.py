@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fasttrace._core import decode
-from fasttrace._core.types import SpanData, StatusCode
+from fasttrace._core.types import DecodeError, SpanData, StatusCode
 from fasttrace.errors import FasttraceError
 from fasttrace.export import spool
 from fasttrace.local.model import Trace
@@ -93,18 +95,33 @@ class Summary:
 class Store:
     """Reads a spool directory; nothing is kept between calls, so that it may be written meanwhile.
 
-    ``directory`` is the spool's, None for the default one. A directory that is not there is an empty
-    store.
+    ``directory`` is the spool's; None is ``FASTTRACE_SPOOL_DIR``, else the default one. A directory
+    that is not there is an empty store. ``unreadable`` counts the requests that could not be decoded
+    in the last reading: they are left out.
     """
 
     def __init__(self, directory: str | Path | None = None) -> None:
-        self.directory = Path(spool.default_directory() if directory is None else directory)
+        self.directory = Path(directory or os.environ.get("FASTTRACE_SPOOL_DIR") or spool.default_directory())
+        self.unreadable = 0
+
+    @property
+    def label(self) -> str:
+        """The directory as a person would name it: relative to the current folder if it lies below it."""
+        try:
+            return str(self.directory.relative_to(Path.cwd()))
+        except ValueError:
+            return str(self.directory)
 
     def spans(self) -> Iterator[SpanData]:
-        """All spans in the order in which they were written, one request in memory at a time."""
-        if self.directory.is_dir():
-            for request in spool.iter_requests(self.directory):
-                yield from decode.decode_request(request)
+        """All spans in the order in which they were written, one segment in memory at a time."""
+        self.unreadable = 0
+        for request in spool.iter_requests(self.directory):
+            try:
+                spans = decode.decode_request(request)
+            except DecodeError:
+                self.unreadable += 1
+            else:
+                yield from spans
 
     def summaries(self, max_traces: int = MAX_TRACES) -> list[Summary]:
         """Every trace in brief, the newest last; of more than ``max_traces`` those heard of last."""
@@ -142,7 +159,7 @@ class Store:
         summaries = self.summaries()
         if not summaries:
             raise TraceNotFound(
-                f"no traces in {self.directory}: run `fasttrace demo`, or an application that calls "
+                f"no traces in {self.label}: run `fasttrace demo`, or an application that calls "
                 "fasttrace.configure(); --spool names another directory"
             )
         if which in _CHOICES:
@@ -154,7 +171,7 @@ class Store:
             )
         matches = [summary.trace_id for summary in summaries if summary.trace_id.startswith(prefix)]
         if not matches:
-            raise TraceNotFound(f"no trace in {self.directory} begins with {which}: `fasttrace ls` lists what is there")
+            raise TraceNotFound(f"no trace in {self.label} begins with {which}: `fasttrace ls` lists what is there")
         if len(matches) > 1:
             raise TraceNotFound(
                 f"{len(matches)} traces begin with {which}: give more digits, for example {matches[0][: len(prefix) + 4]}"
@@ -163,21 +180,26 @@ class Store:
 
 
 class Tail:
-    """Reads what has been appended to a spool since the last reading."""
+    """Reads what has been appended to a spool since the last reading; what can't be decoded is left out."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._offsets = {path: path.stat().st_size for path in self._segments()}
-
-    def _segments(self) -> list[Path]:
-        return list(spool.segments(self._directory)) if self._directory.is_dir() else []
+        self._offsets = {path: _size(path) for path in spool.segments(directory)}
 
     def read(self) -> Iterator[SpanData]:
         """The spans that are new, in the order in which they were written, segment by segment."""
-        for path in self._segments():
+        for path in spool.segments(self._directory):
             for request, offset in spool.read_segment(path, self._offsets.get(path, 0)):
                 self._offsets[path] = offset
-                yield from decode.decode_request(request)
+                with suppress(DecodeError):
+                    yield from decode.decode_request(request)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 _CHOICES: dict[str, Callable[[list[Summary]], Summary]] = {

@@ -50,6 +50,6 @@ def to_ascii(text: str) -> str:
 _ASCII = str.maketrans({"µ": "u", "×": "x", "…": "~", "→": ">", "·": "-", "—": "-", "–": "-", "✖": "x"})
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 span``, ``12 spans``, ``1,200 spans``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """``1 span``, ``12 spans``, ``1,200 spans``; ``nouns`` where it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

@@ -44,9 +44,9 @@ def _values(carrier: Any, name: str) -> list[str]:
 
 
 def _texts(value: Any) -> list[str]:
-    if isinstance(value, (list, tuple)):
-        return [_text(item) for item in value]
-    return [_text(value)]
+    """The texts of one value or of a list of them; what is neither text nor bytes is no header."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [_text(item) for item in items if isinstance(item, (str, bytes))]
 
 
 def _text(value: Any) -> str:

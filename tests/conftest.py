@@ -1,0 +1,35 @@
+"""The core's tests run on both implementations: fixture ``core``, option ``--impl``."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+IMPLEMENTATIONS = ("cython", "python")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--impl",
+        choices=(*IMPLEMENTATIONS, "both"),
+        default="both",
+        help="the core's implementations to test (default: both; a missing one is an error)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "core" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--impl")
+        metafunc.parametrize("core", IMPLEMENTATIONS if chosen == "both" else [chosen], indirect=True)
+
+
+@pytest.fixture
+def core(request: pytest.FixtureRequest) -> Any:
+    """The modules of one implementation, and its name."""
+    from fasttrace import _core
+
+    name, _reason, modules = _core.load(request.param)
+    assert name == request.param
+    return SimpleNamespace(name=name, **modules)

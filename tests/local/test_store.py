@@ -1,0 +1,88 @@
+"""The spool's reader: summaries, whole traces, and what is written meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sample_traces import span
+
+import fasttrace
+from fasttrace.export import SpoolExporter
+from fasttrace.export.spool import segments
+from fasttrace.local.store import Store, Summary, TraceNotFound
+
+
+def record(directory: Path, *names: str) -> None:
+    """One trace with one span for each name, in a segment of their own."""
+    provider = fasttrace.TracerProvider(service_name="tests", exporter=SpoolExporter(directory))
+    for name in names:
+        with provider.get_tracer("tests").start_as_current_span(name):
+            pass
+    assert provider.shutdown(timeout=10)
+
+
+def test_directory_that_is_not_there_is_empty_and_stays_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "none")
+    assert store.summaries() == []
+    assert list(store.tail().read()) == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_traces_of_all_segments_are_found(tmp_path: Path) -> None:
+    record(tmp_path, "first", "second")
+    record(tmp_path, "third")
+    assert len(segments(tmp_path)) == 2
+    summaries = Store(tmp_path).summaries()
+    assert [summary.name for summary in summaries] == ["first", "second", "third"]
+    trace = Store(tmp_path).find(summaries[1].trace_id[:12])
+    assert trace.root.name == "second"
+
+
+def test_memory_is_bounded_by_the_number_of_traces(tmp_path: Path) -> None:
+    record(tmp_path, *(f"trace {number}" for number in range(20)))
+    summaries = Store(tmp_path).summaries(max_traces=5)
+    assert [summary.name for summary in summaries] == [f"trace {number}" for number in range(15, 20)]
+
+
+def test_torn_end_of_a_segment_is_left_out(tmp_path: Path) -> None:
+    record(tmp_path, "whole")
+    record(tmp_path, "torn")
+    last = Path(segments(tmp_path)[-1])
+    last.write_bytes(last.read_bytes()[:-3])
+    assert [summary.name for summary in Store(tmp_path).summaries()] == ["whole"]
+
+
+def test_tail_gives_what_is_new_and_gives_it_once(tmp_path: Path) -> None:
+    record(tmp_path, "before")
+    tail = Store(tmp_path).tail()
+    assert list(tail.read()) == []
+    record(tmp_path, "after")
+    assert [data.name for data in tail.read()] == ["after"]
+    assert list(tail.read()) == []
+
+
+def test_ambiguous_prefix_asks_for_more_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    monkeypatch.setattr(store, "summaries", lambda: [Summary(f"abcd{number:028x}") for number in range(2)])
+    with pytest.raises(TraceNotFound, match="2 traces begin with abcd: give more digits, for example abcd0000"):
+        store.find("abcd")
+
+
+def test_summary_takes_name_status_and_duration_from_the_root_whenever_it_comes() -> None:
+    child = span(2, 1, 10, 20, "SELECT", "db")
+    root = span(1, 0, 0, 50, "GET /", "web", http__response__status_code=503, error="")
+    for order in ((child, root), (root, child)):
+        summary = Summary(root.trace_id)
+        for data in order:
+            summary.add(data)
+        assert (summary.name, summary.status, summary.duration_ns) == ("GET /", "503", 50_000_000)
+        assert (summary.spans, summary.errors, summary.path()) == (2, 1, ["web", "db"])
+        assert summary.complete
+
+
+def test_summary_without_a_root_is_incomplete_and_lasts_from_first_to_last() -> None:
+    summary = Summary("0" * 32)
+    summary.add(span(2, 1, 30, 40, "later"))
+    summary.add(span(3, 1, 10, 20, "earlier"))
+    assert (summary.name, summary.duration_ns, summary.complete) == ("earlier", 30_000_000, False)
