@@ -44,14 +44,22 @@ def extensions():
     debug, trace, unix = flag("FASTTRACE_BUILD_DEBUG"), flag("FASTTRACE_BUILD_TRACE"), os.name != "nt"
     compile_flags = os.environ.get("FASTTRACE_BUILD_CFLAGS", "").split()
     if unix:
-        compile_flags = [*(("-O0", "-g") if debug else ("-O3", "-g0")), "-ffile-prefix-map=" + os.getcwd() + "=.", *compile_flags]
+        compile_flags = [
+            *(("-O0", "-g") if debug else ("-O3", "-g0")),
+            "-ffile-prefix-map=" + os.getcwd() + "=.",
+            *compile_flags,
+        ]
     return cythonize(
         [
             Extension(
                 f"fasttrace._core._cython.{name}",
                 [f"{FOLDER}/{name}.pyx"],
                 include_dirs=[f"{FOLDER}/native"],
-                define_macros=[("CYTHON_TRACE_NOGIL", "1")] if trace else [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
+                define_macros=[("CYTHON_TRACE_NOGIL", "1")]
+                if trace
+                else []
+                if debug
+                else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
                 extra_compile_args=compile_flags,
                 extra_link_args=os.environ.get("FASTTRACE_BUILD_LDFLAGS", "").split(),
             )
@@ -69,6 +77,7 @@ def extensions():
             "auto_pickle": False,
             "autotestdict": False,
             "binding": True,
+            "embedsignature.format": "clinic",
             "linetrace": trace,
         },
     )

@@ -99,8 +99,8 @@ def main() -> int:
     import fasttrace
 
     lines = [
-        f"fasttrace {fasttrace.__version__}, CPython {platform.python_version()}, {platform.machine()}; "
-        f"thread CPU time of the calling thread, medians of {arguments.rounds} interleaved samples.",
+        f"fasttrace {fasttrace.__version__}, CPython {platform.python_version()}, {platform.machine()}",
+        f"Thread CPU time of the calling thread, medians of {arguments.rounds} interleaved samples.",
         "",
         *table(results),
     ]

@@ -5,7 +5,6 @@ A compiled context manager that reads the clock twice and sets and resets one Co
 attributes, no encoding. Built by the bench, never shipped.
 """
 
-from cpython.object cimport PyObject
 from contextvars import ContextVar
 
 cdef extern from "time.h" nogil:

@@ -206,7 +206,9 @@ SETTINGS = (
         (("FASTTRACE_EXPORTER", exporter), ("OTEL_TRACES_EXPORTER", exporter)),
         "where spans go; the spool unless an OTLP endpoint is set",
     ),
-    Setting("propagators", names, None, (("FASTTRACE_PROPAGATORS", names), ("OTEL_PROPAGATORS", names)), "header formats"),
+    Setting(
+        "propagators", names, None, (("FASTTRACE_PROPAGATORS", names), ("OTEL_PROPAGATORS", names)), "header formats"
+    ),
     Setting(
         "max_queue_spans",
         count,
@@ -245,10 +247,18 @@ SETTINGS = (
     ),
     Setting("spool_dir", text, None, (("FASTTRACE_SPOOL_DIR", text),), "the local spool's folder"),
     Setting(
-        "spool_max_bytes", size, 512 << 20, (("FASTTRACE_SPOOL_MAX_BYTES", size),), "what the spool may take; oldest first out"
+        "spool_max_bytes",
+        size,
+        512 << 20,
+        (("FASTTRACE_SPOOL_MAX_BYTES", size),),
+        "what the spool may take; oldest first out",
     ),
     Setting(
-        "jsonlines_path", text, "traces.jsonl", (("FASTTRACE_JSONLINES_PATH", text),), "the file of the jsonlines exporter"
+        "jsonlines_path",
+        text,
+        "traces.jsonl",
+        (("FASTTRACE_JSONLINES_PATH", text),),
+        "the file of the jsonlines exporter",
     ),
     Setting(
         "disabled",

@@ -280,8 +280,11 @@ class Pipeline:
         self._reset()
 
     def stats(self) -> dict[str, Any]:
-        """The counters of this process; ``started`` = ``active + abandoned + queued + held + spooled + exported +
-        sampled_out`` + all that was dropped, whenever nothing is on the move."""
+        """The counters of this process.
+
+        ``started`` = ``active + abandoned + queued + held + spooled + exported + sampled_out`` + all that was
+        dropped, whenever nothing is on the move.
+        """
         if self.generation != ids.fork_generation():
             self._reset()
         counters = self.recorder.counters()

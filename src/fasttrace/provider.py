@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from fasttrace._core import SpanLimits
     from fasttrace.export.base import Exporter
     from fasttrace.propagation import Propagator
     from fasttrace.sampling import Sampler
-    from fasttrace._core import SpanLimits
 
 
 class TracerProvider:

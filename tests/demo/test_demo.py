@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +74,8 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    yield Run(tmp_path_factory.mktemp("demo"))
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("demo"))
 
 
 def test_demo_ends_by_itself_and_leaves_no_process(run: Run) -> None:
@@ -190,7 +189,7 @@ def test_services_stop_with_the_demo_however_it_ends(tmp_path: Path, number: int
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
+        process.communicate()
     assert until_gone(tmp_path)
 
 

@@ -53,12 +53,15 @@ def event(at_ms: float, name: str, **attributes: Any) -> Event:
 def checkout() -> list[SpanData]:
     """A slow checkout: five services, a wait for the database pool, twelve like queries, a retried failure."""
     server, client = SpanKind.SERVER, SpanKind.CLIENT
-    wait = {
+    wait: dict[str, Any] = {
         "db__client__connection__pool__name": "inventory.db",
         "db__client__connection__max": 4,
         "db__client__connection__pending_requests": 31,
     }
-    query = {"db__system__name": "sqlite", "db__query__text": "SELECT quantity FROM stock WHERE item = ?"}
+    query: dict[str, Any] = {
+        "db__system__name": "sqlite",
+        "db__query__text": "SELECT quantity FROM stock WHERE item = ?",
+    }
     spans = [
         span(1, 0, 0, 2310, "POST /checkout", "gateway", server, http__response__status_code=200),
         span(2, 1, 4, 2304, "POST", "gateway", client, url__full="http://127.0.0.1:8001/orders"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import sample_traces as traces
@@ -82,13 +83,14 @@ def test_times_do_not_depend_on_the_order_of_arrival(spans: list[SpanData], rand
 @pytest.mark.parametrize("shape", ["chain", "flat", "cycle", "orphans", "duplicates"])
 def test_tens_of_thousands_of_spans_of_any_shape_are_no_special_case(shape: str) -> None:
     count = 30_000
-    parents = {
+    shapes: dict[str, Callable[[int], int]] = {
         "chain": lambda number: number - 1,
         "flat": lambda number: 1 if number > 1 else 0,
         "cycle": lambda number: number - 1 or count,
         "orphans": lambda number: 10**6 + number,
         "duplicates": lambda number: 0,
-    }[shape]
+    }
+    parents = shapes[shape]
     spans = [
         span(1 if shape == "duplicates" else number, parents(number), number / 1000, 2 * count - number / 1000)
         for number in range(1, count + 1)

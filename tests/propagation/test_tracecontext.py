@@ -79,8 +79,10 @@ def test_extraction_never_overwrites_a_context_that_is_there() -> None:
 
 def test_what_goes_in_comes_out_with_tracestate() -> None:
     state = "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"
-    context = fasttrace.extract([("traceparent", HEADER), ("tracestate", "congo=t61rcWkgMzE"), ("tracestate", "rojo=00f067aa0ba902b7")])
-    carrier = fasttrace.inject({}, context)
+    context = fasttrace.extract(
+        [("traceparent", HEADER), ("tracestate", "congo=t61rcWkgMzE"), ("tracestate", "rojo=00f067aa0ba902b7")]
+    )
+    carrier: dict[str, str] = fasttrace.inject({}, context)
     assert carrier == {"traceparent": HEADER, "tracestate": state}
 
 
@@ -88,7 +90,7 @@ def test_a_child_carries_the_tracestate_on() -> None:
     provider = fasttrace.TracerProvider(exporter="none")
     context = fasttrace.extract({"traceparent": HEADER, "tracestate": "a=1"})
     with provider.get_tracer("test").start_as_current_span("child", context=context):
-        carrier = fasttrace.inject({})
+        carrier: dict[str, str] = fasttrace.inject({})
     assert carrier["tracestate"] == "a=1"
     assert carrier["traceparent"].split("-")[1] == TRACE_ID
     assert carrier["traceparent"].split("-")[2] != HEADER.split("-")[2]

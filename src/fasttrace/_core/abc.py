@@ -150,7 +150,9 @@ class Otlp(Protocol):
         """The body of an OTLP ``InstrumentationScope``, without the schema URL."""
         ...
 
-    def assemble(self, records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b"") -> bytes:
+    def assemble(
+        self, records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b""
+    ) -> bytes:
         """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
 
         ``resource`` is the body of a ``Resource``; ``scopes[i]`` the encoded scope body and schema URL of

@@ -214,9 +214,7 @@ class Event:
 
     __slots__ = ("attributes", "dropped_attributes_count", "name", "time_ns")
 
-    def __init__(
-        self, name: str, time_ns: int, attributes: dict[str, Any], dropped_attributes_count: int = 0
-    ) -> None:
+    def __init__(self, name: str, time_ns: int, attributes: dict[str, Any], dropped_attributes_count: int = 0) -> None:
         self.name = name
         self.time_ns = time_ns
         self.attributes = attributes

@@ -6,7 +6,8 @@ tuples and dicts with ``str`` keys, private to the caller. Encoding it runs no c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from fasttrace._core.layout import MAX_VALUE_DEPTH
 
@@ -49,7 +50,7 @@ def normalise(value: Any, max_length: int | None = None, depth: int = 0) -> Any:
             for key, item in list(value.items())
             if isinstance(key, str) and key
         }
-    if isinstance(value, (Sequence, Set)):
+    if isinstance(value, (Sequence, AbstractSet)):
         if depth >= MAX_VALUE_DEPTH:
             return None
         return tuple([normalise(item, max_length, depth + 1) for item in list(value)])
@@ -85,17 +86,13 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
     kind = type(exception)
     module = getattr(kind, "__module__", "") or ""
     name = getattr(kind, "__qualname__", "") or kind.__name__
-    attributes: dict[str, Any] = {
-        "exception.type": name if module in ("builtins", "") else f"{module}.{name}"
-    }
+    attributes: dict[str, Any] = {"exception.type": name if module in ("builtins", "") else f"{module}.{name}"}
     try:
         attributes["exception.message"] = str(exception)
     except Exception:  # a broken __str__ must not reach the application
         attributes["exception.message"] = ""
     try:
-        attributes["exception.stacktrace"] = "".join(
-            format_exception(kind, exception, exception.__traceback__)
-        )
+        attributes["exception.stacktrace"] = "".join(format_exception(kind, exception, exception.__traceback__))
     except Exception:
         attributes["exception.stacktrace"] = ""
     attributes["exception.escaped"] = "True" if escaped else "False"

@@ -50,7 +50,8 @@ def gateway(peers: dict[str, str]) -> Starlette:
 
     async def checkout(request: Request) -> JSONResponse:
         answer = await request.app.state.clients["checkout"].post("/orders", json=await request.json())
-        headers = {"traceresponse": fasttrace.inject({}).get("traceparent", "")}
+        ours: dict[str, str] = fasttrace.inject({})
+        headers = {"traceresponse": ours.get("traceparent", "")}
         return JSONResponse(answer.json(), status_code=answer.status_code, headers=headers)
 
     return _app("/checkout", checkout, peers)

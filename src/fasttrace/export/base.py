@@ -52,6 +52,7 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
+        """The size of the records: a little more than that of their OTLP."""
         return len(self.records)
 
     @property

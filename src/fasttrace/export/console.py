@@ -45,6 +45,8 @@ def line(span: SpanData) -> str:
         f"{span.trace_id}/{span.span_id}",
     ]
     if span.status.status_code:
-        parts.append(span.status.status_code.name + (f" ({span.status.description})" if span.status.description else ""))
+        parts.append(
+            span.status.status_code.name + (f" ({span.status.description})" if span.status.description else "")
+        )
     parts += [f"{key}={value!r}" for key, value in span.attributes.items()]
     return "  ".join(parts)

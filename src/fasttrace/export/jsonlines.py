@@ -24,7 +24,8 @@ class JSONLinesExporter:
             os.close(self._open())
         except OSError as error:
             raise ConfigurationError(
-                f"path={self.path!r} can't be written ({error.strerror}): name a file in a folder that exists and is yours"
+                f"path={self.path!r} can't be written ({error.strerror}): "
+                "name a file in a folder that exists and is yours"
             ) from None
 
     def _open(self) -> int:

@@ -201,12 +201,14 @@ class OTLPExporter:
             if rejected or message:
                 from fasttrace import _log
 
-                _log.warning("partial", "%s rejected %d spans: %s", self.endpoint, rejected, message or "no reason given")
+                _log.warning(
+                    "partial", "%s rejected %d spans: %s", self.endpoint, rejected, message or "no reason given"
+                )
             return None, rejected
         retryable = response.status in RETRIED_STATUSES
         reason = otlp_response.readable(content)
-        error = ExportError(f"{self.endpoint} answered {response.status}{reason}", retryable=retryable)
-        return error, otlp_response.retry_after(response.headers.get("retry-after")) if retryable else None
+        failure = ExportError(f"{self.endpoint} answered {response.status}{reason}", retryable=retryable)
+        return failure, otlp_response.retry_after(response.headers.get("retry-after")) if retryable else None
 
     def _connection_error(self, error: Exception) -> ExportError:
         """A failure without an answer; the batch may have arrived unless there was no connection at all."""
@@ -222,7 +224,11 @@ class OTLPExporter:
         if self._pool is None or self._pool_pid != os.getpid():
             import urllib3
 
-            options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **{k: v for k, v in self._certificates.items() if v}}
+            options: dict[str, Any] = {
+                "num_pools": 1,
+                "maxsize": 1,
+                **{k: v for k, v in self._certificates.items() if v},
+            }
             proxy = _proxy(self.endpoint)
             self._pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
             self._pool_pid = os.getpid()
@@ -245,7 +251,7 @@ class OTLPExporter:
 def _proxy(url: str) -> str | None:
     """The proxy that the environment names for a URL; never for the loopback."""
     from urllib.parse import urlsplit
-    from urllib.request import getproxies_environment, proxy_bypass_environment
+    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
     parts = urlsplit(url)
     name = parts.hostname or ""

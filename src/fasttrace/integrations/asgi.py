@@ -59,6 +59,7 @@ class TracingMiddleware:
         self._routes = Routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI has it."""
         kind = scope["type"]
         if kind != "http":
             if kind == "websocket":

@@ -167,14 +167,16 @@ class Store:
         prefix = which.lower()
         if len(prefix) < MIN_PREFIX or not all(char in "0123456789abcdef" for char in prefix):
             raise TraceNotFound(
-                f"{which!r} is not the start of a trace id ({MIN_PREFIX} hexadecimal digits or more), nor `slow` or `last`"
+                f"{which!r} is not the start of a trace id ({MIN_PREFIX} hexadecimal digits or more), "
+                "nor `slow` or `last`"
             )
         matches = [summary.trace_id for summary in summaries if summary.trace_id.startswith(prefix)]
         if not matches:
             raise TraceNotFound(f"no trace in {self.label} begins with {which}: `fasttrace ls` lists what is there")
         if len(matches) > 1:
             raise TraceNotFound(
-                f"{len(matches)} traces begin with {which}: give more digits, for example {matches[0][: len(prefix) + 4]}"
+                f"{len(matches)} traces begin with {which}: give more digits, "
+                f"for example {matches[0][: len(prefix) + 4]}"
             )
         return matches[0]
 

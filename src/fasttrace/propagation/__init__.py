@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     class Propagator(Protocol):
         """One header format."""
 
-        fields: tuple[str, ...]
+        @property
+        def fields(self) -> tuple[str, ...]:
+            """The names of the headers."""
+            ...
 
         def extract(self, carrier: Any, context: Context | Span | None = None) -> Context:
             """The context in the carrier's headers, else the one given."""

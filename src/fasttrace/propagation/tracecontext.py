@@ -26,14 +26,15 @@ class TraceContextPropagator:
 
     def inject(self, carrier: Any, context: Context | Span | None = None) -> None:
         """Write both headers; nothing for an invalid context."""
-        node = current_node() if context is None else context
+        node: Any = current_node() if context is None else context
         if node is None:
             return
         text = headers.format_traceparent(node)
         if not text:
             return
         put(carrier, "traceparent", text)
-        state = (node.span_context if type(node) is Context else node).trace_state.to_header()
+        carrying: Any = node.span_context if type(node) is Context else node
+        state = carrying.trace_state.to_header()
         if state:
             put(carrier, "tracestate", state)
 

@@ -24,8 +24,11 @@ ACCEPTED = (
 
 
 class Sampler:
-    """Decides by thresholds: for a root, a remote sampled parent, a remote unsampled one, a local sampled one,
-    a local unsampled one."""
+    """Decides by five thresholds on the trace id's low 56 bits, so that a decision costs one compare.
+
+    They are those of a root, of a span below a remote sampled parent, a remote unsampled one, a local sampled one
+    and a local unsampled one.
+    """
 
     def thresholds(self) -> Thresholds:
         """Five integers of 0 (always) to 2**56 (never)."""
@@ -36,7 +39,8 @@ class AlwaysOn(Sampler):
     """Records every span."""
 
     def thresholds(self) -> Thresholds:
-        return (THRESHOLD_ALWAYS,) * 5  # type: ignore[return-value]
+        """As for every sampler."""
+        return (THRESHOLD_ALWAYS,) * 5
 
     def __repr__(self) -> str:
         return "AlwaysOn()"
@@ -46,14 +50,15 @@ class AlwaysOff(Sampler):
     """Records nothing; contexts are still propagated."""
 
     def thresholds(self) -> Thresholds:
-        return (THRESHOLD_NEVER,) * 5  # type: ignore[return-value]
+        """As for every sampler."""
+        return (THRESHOLD_NEVER,) * 5
 
     def __repr__(self) -> str:
         return "AlwaysOff()"
 
 
 class Probability(Sampler):
-    """Records this share of the traces, the same ones in every service (OpenTelemetry, "Consistent probability sampling").
+    """Records this share of the traces, the same ones in every service (OpenTelemetry, "Probability Sampling").
 
     ``ratio`` is 0 to 1. A trace is kept when the low 56 bits of its id are at or above (1 - ratio) * 2**56.
     Raises ConfigurationError for any other ratio.
@@ -66,7 +71,8 @@ class Probability(Sampler):
         self.threshold = round((1 - self.ratio) * (1 << RANDOMNESS_BITS))
 
     def thresholds(self) -> Thresholds:
-        return (self.threshold,) * 5  # type: ignore[return-value]
+        """As for every sampler."""
+        return (self.threshold,) * 5
 
     def __repr__(self) -> str:
         return f"Probability({self.ratio})"
@@ -97,6 +103,7 @@ class ParentBased(Sampler):
                 raise ConfigurationError(f"{delegate!r} is no sampler of fasttrace.sampling")
 
     def thresholds(self) -> Thresholds:
+        """As for every sampler."""
         values = [delegate.thresholds()[index] for index, delegate in enumerate(self.delegates)]
         return (values[0], values[1], values[2], values[3], values[4])
 

@@ -1,10 +1,10 @@
 """The W3C text header and the OpenCensus binary header, read and written without temporaries."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 
-from fasttrace._core._cython.context cimport Context, Node, SpanContext, as_node, context_of
+from fasttrace._core._cython.context cimport Node, SpanContext, as_node, context_of
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)

@@ -30,4 +30,6 @@ cdef inline int reserve(ft_buffer *buffer, size_t extra) except -1:
 cdef object normal_value(object value, int64_t max_length)
 cdef int write_attribute(ft_buffer *buffer, uint32_t tag, object key, object value) except -1
 cdef int write_text_field(ft_buffer *buffer, uint8_t tag, object text) except -1
-cdef int64_t write_attributes(ft_buffer *buffer, uint32_t tag, object attributes, int64_t max_count, int64_t max_length) except -1
+cdef int64_t write_attributes(
+    ft_buffer *buffer, uint32_t tag, object attributes, int64_t max_count, int64_t max_length
+) except -1

@@ -7,7 +7,7 @@ code or lets go of the GIL. This module does not declare itself free-threading c
 
 cimport cython
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -31,7 +31,6 @@ from fasttrace._core._cython.otlp cimport (
     ft_text_equal,
     ft_utf8_size,
     ft_write_big_u64,
-    ft_write_little_u16,
     ft_write_little_u32,
     ft_write_little_u64,
     ft_write_utf8,
@@ -503,7 +502,7 @@ cdef int start_rest(Span span) except -1:
 
 
 cdef int set_one(Span span, object key, object value) except -1:
-    """A key seen before is replaced in place. The list is short, keys are mostly the same objects: a search is quick."""
+    """A key seen before is replaced in place. The list is short and keys mostly the same objects: a search is quick."""
     cdef Recorder recorder = span.recorder
     cdef uint32_t i, count
     cdef PyObject *old
@@ -726,7 +725,7 @@ cdef int encode(Span span, int64_t end_ns) except -1:
     cdef uint8_t *at
     cdef uint8_t *header
     cdef uint8_t flags = span.record_flags
-    cdef uint32_t i
+    cdef uint32_t _i
     cdef size_t name_size = ft_utf8_size(span.text)
     cdef PyObject **pair
     buffer.length = 0
@@ -758,7 +757,7 @@ cdef int encode(Span span, int64_t end_ns) except -1:
     at = ft_write_little_u64(at + 1, <uint64_t> end_ns)
     buffer.length = at - buffer.data
     pair = span.attributes_at
-    for i in range(span.attributes_count):
+    for _i in range(span.attributes_count):
         write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
         if ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and type(<object> pair[1]) is int:
             if 500 <= <int64_t> <object> pair[1] < 600:
@@ -806,8 +805,6 @@ cdef int encode(Span span, int64_t end_ns) except -1:
 
 cdef int write_status(ft_buffer *buffer, Span span) except -1:
     cdef size_t size = 0
-    cdef size_t message = 0
-    cdef uint8_t *at
     if span.description is not None:
         size = ft_utf8_size(span.description)
     cdef ft_buffer body
@@ -916,10 +913,14 @@ cdef class Span(Node):
         """The part of this span that travels."""
         return span_context_of(self)
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def is_recording(self):
         """True from start to end, if the sampler chose to record."""
         return self.state == RECORDING
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def set_attribute(self, key, value):
         """Set one attribute; a key that is there is replaced in place. The value is taken as it is now."""
         if self.state == RECORDING:
@@ -983,10 +984,14 @@ cdef class Span(Node):
         if self.state == RECORDING:
             self.text = name if type(name) is str else text_of(name)
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def end(self, end_time=None):
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
         finish(self, end_time)
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def __enter__(self):
         if self.state == NEW:
             begin(self)
@@ -994,6 +999,8 @@ cdef class Span(Node):
                 self.token = ft_contextvar_set(VARIABLE, self)
         return self
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def __exit__(self, exc_type, exc, traceback):
         if self.token is not None:
             token = self.token

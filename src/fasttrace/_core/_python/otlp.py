@@ -157,9 +157,7 @@ def count_records(records: bytes) -> int:
     return len(_split(records))
 
 
-def assemble(
-    records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b""
-) -> bytes:
+def assemble(records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b"") -> bytes:
     """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
 
     ``resource`` is the body of a ``Resource``; ``scopes[i]`` the encoded scope body and schema URL of

@@ -484,9 +484,7 @@ class Span(Node):
         except Exception:
             self._attributes_dropped += 1
 
-    def add_event(
-        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
-    ) -> None:
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
         if self._state != _RECORDING:
             return
@@ -498,15 +496,11 @@ class Span(Node):
         time_ns = _time_ns(timestamp)
         if time_ns is None:
             time_ns = time.monotonic_ns() + self._wall_offset_ns
-        members, dropped = _members(
-            b"\x1a", attributes, limits.max_event_attributes, limits.max_attribute_length
-        )
+        members, dropped = _members(b"\x1a", attributes, limits.max_event_attributes, limits.max_attribute_length)
         body = b"\x09" + time_ns.to_bytes(8, "little") + text_field(b"\x12", _text(name)) + members
         self._events.append(length_field(b"\x5a", body + _count(b"\x20", dropped)))
 
-    def add_link(
-        self, context: SpanContext | Span | Context, attributes: Mapping[str, Any] | None = None
-    ) -> None:
+    def add_link(self, context: SpanContext | Span | Context, attributes: Mapping[str, Any] | None = None) -> None:
         """Link another span. An invalid context is ignored unless it has attributes or a tracestate."""
         if self._state != _RECORDING:
             return
