@@ -22,10 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "core" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--impl")
-        metafunc.parametrize("core", IMPLEMENTATIONS if chosen == "both" else [chosen], indirect=True)
+        metafunc.parametrize("core", IMPLEMENTATIONS if chosen == "both" else [chosen], indirect=True, scope="session")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def core(request: pytest.FixtureRequest) -> Any:
     """The modules of one implementation, and its name."""
     from fasttrace import _core

@@ -41,7 +41,7 @@ class Ids(Protocol):
         ...
 
     def fork_generation(self) -> int:
-        """How many forks lie between this process and the one that loaded the core; cheap to compare."""
+        """A number that is another one in a forked child than in its parent; compare for equality."""
         ...
 
 
@@ -121,7 +121,7 @@ class Headers(Protocol):
         ...
 
     def encode_binary(self, span_context: SpanContext | Span | Context) -> bytes:
-        """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding); b"" when the context is invalid."""
+        """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag only; b"" if invalid."""
         ...
 
     def decode_binary(self, data: bytes) -> SpanContext | None:

@@ -71,3 +71,13 @@ DROP_REASONS = (
     "spool_full",
     "trace_evicted",
 )
+
+
+def check_record(record: bytes) -> None:
+    """Raise TypeError for what is not bytes, ValueError for bytes that are not one whole span record."""
+    if type(record) is not bytes:
+        raise TypeError(f"a record is bytes, not {type(record).__name__}")
+    if len(record) < RECORD_HEADER_BYTES or len(record) != int.from_bytes(record[4:8], "little"):
+        raise ValueError(f"{len(record)} bytes that are not one whole record: its header gives another length")
+    if record[:3] != RECORD_MAGIC.to_bytes(2, "little") + bytes([RECORD_KIND_SPAN]):
+        raise ValueError(f"not a span record: it begins with {record[:3].hex()}")

@@ -260,18 +260,26 @@ def current_node():
     return current()
 
 
-def attach(Node node not None):
+def attach(node):
     """Make a node current; returns a token for ``detach``."""
+    if not isinstance(node, Node):
+        raise wrong_node(node)
     return ft_contextvar_set(VARIABLE, node)
 
 
-def detach(Node node not None, token):
+def detach(node, token):
     """Undo ``attach``: if the node is still current, what was current before is again.
 
     A token of another execution context is dropped in silence, and a current node that is not
     this one is left alone.
     """
+    if not isinstance(node, Node):
+        raise wrong_node(node)
     leave(node, token)
+
+
+cdef object wrong_node(object node):
+    return TypeError(f"{type(node).__name__} is neither a Span nor a Context")
 
 
 cdef int leave(Node node, object token) except -1:

@@ -37,7 +37,7 @@ def generate_span_id() -> int:
 
 
 def fork_generation() -> int:
-    """How many forks lie between this process and the one that loaded the core; cheap to compare."""
+    """A number that is another one in a forked child than in its parent; compare for equality."""
     return PROCESS.generation - 1
 
 

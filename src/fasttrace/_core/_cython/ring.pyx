@@ -26,6 +26,7 @@ from fasttrace._core.layout import (
     RECORD_HEADER_BYTES,
     RING_BYTES,
     RING_LARGEST_SHARE,
+    check_record,
 )
 
 cdef extern from "Python.h":
@@ -114,14 +115,13 @@ cdef class Ring:
     def staged_bytes(self):
         return ft_ring_used(&self.staged)
 
-    def push(self, bytes record not None):
+    def push(self, record):
         """Append one record, header included. None when taken, else the reason it was dropped for.
 
         ``queue_full`` beyond either bound (the newest is dropped), ``too_large`` above 4 MiB. Sets the
         record's sequence number. Never blocks.
         """
-        if PyBytes_GET_SIZE(record) < HEADER_BYTES:
-            raise ValueError(f"a record has at least {HEADER_BYTES} bytes, this one {PyBytes_GET_SIZE(record)}")
+        check_record(record)
         copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record))
         return REASONS[self.push_record(<uint8_t *> PyBytes_AS_STRING(copy), <uint32_t> PyBytes_GET_SIZE(copy))]
 

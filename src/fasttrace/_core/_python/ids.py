@@ -21,7 +21,7 @@ _generators = _Generators()
 
 
 def fork_generation() -> int:
-    """How many forks lie between this process and the one that loaded the core; cheap to compare."""
+    """A number that is another one in a forked child than in its parent; compare for equality."""
     global _generation, _process_id
     process_id = os.getpid()
     if process_id != _process_id:

@@ -9,8 +9,8 @@ from fasttrace._core.layout import (
     DEFAULT_QUEUE_BYTES,
     DEFAULT_QUEUE_SPANS,
     MAX_RECORD_BYTES,
-    RECORD_HEADER_BYTES,
     RING_BYTES,
+    check_record,
 )
 
 
@@ -82,9 +82,8 @@ class Ring:
         ``queue_full`` beyond either bound (the newest is dropped), ``too_large`` above 4 MiB. Sets the
         record's sequence number. Never blocks.
         """
+        check_record(record)
         length = len(record)
-        if length < RECORD_HEADER_BYTES:
-            raise ValueError(f"a record has at least {RECORD_HEADER_BYTES} bytes, this one {length}")
         if length > MAX_RECORD_BYTES:
             return "too_large"
         with self._depth_lock:

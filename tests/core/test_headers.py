@@ -1,0 +1,194 @@
+"""traceparent and grpc-trace-bin: what is read, what is refused, and that both implementations agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+
+VALID = {
+    "sampled": (f"00-{TRACE}-{SPAN}-01", 0x01),
+    "not sampled": (f"00-{TRACE}-{SPAN}-00", 0x00),
+    "random": (f"00-{TRACE}-{SPAN}-03", 0x03),
+    "reserved bits are not kept": (f"00-{TRACE}-{SPAN}-ff", 0x03),
+    "blanks around": (f" \t00-{TRACE}-{SPAN}-01\t ", 0x01),
+    "higher version": (f"01-{TRACE}-{SPAN}-01", 0x01),
+    "highest version": (f"fe-{TRACE}-{SPAN}-01", 0x01),
+    "higher version with a suffix": (f"cc-{TRACE}-{SPAN}-01-what-the-future-brings", 0x01),
+    "higher version with a bare dash": (f"cc-{TRACE}-{SPAN}-01-", 0x01),
+}
+
+MALFORMED = {
+    "empty": "",
+    "blank": "   ",
+    "version ff": f"ff-{TRACE}-{SPAN}-01",
+    "version 00 with a suffix": f"00-{TRACE}-{SPAN}-01-extra",
+    "version 00 with a dash": f"00-{TRACE}-{SPAN}-01-",
+    "version 00 with a dot": f"00-{TRACE}-{SPAN}-01.",
+    "higher version, suffix without a dash": f"cc-{TRACE}-{SPAN}-01.what",
+    "upper-case trace id": f"00-{TRACE.upper()}-{SPAN}-01",
+    "upper-case flags": f"00-{TRACE}-{SPAN}-0A",
+    "upper-case version": f"0A-{TRACE}-{SPAN}-01",
+    "zero trace id": f"00-{'0' * 32}-{SPAN}-01",
+    "zero span id": f"00-{TRACE}-{'0' * 16}-01",
+    "short trace id": f"00-{TRACE[:-1]}-{SPAN}-01",
+    "long trace id": f"00-{TRACE}0-{SPAN}-01",
+    "short span id": f"00-{TRACE}-{SPAN[:-1]}-01",
+    "one digit of flags": f"00-{TRACE}-{SPAN}-1",
+    "no flags": f"00-{TRACE}-{SPAN}",
+    "not hex": f"00-{TRACE[:-1]}g-{SPAN}-01",
+    "underscore": f"00-{TRACE[:-2]}_6-{SPAN}-01",
+    "plus": f"00-+{TRACE[1:]}-{SPAN}-01",
+    "inner blank": f"00- {TRACE[1:]}-{SPAN}-01",
+    "0x": f"00-0x{TRACE[2:]}-{SPAN}-01",
+    "arabic digits": f"00-{TRACE[:-1]}\u0663-{SPAN}-01",
+    "full-width digits": f"00-{TRACE[:-1]}\uff11-{SPAN}-01",
+    "no-break space": f"\u00a000-{TRACE}-{SPAN}-01",
+    "line feed after": f"00-{TRACE}-{SPAN}-01\n",
+    "null after": f"00-{TRACE}-{SPAN}-01\0",
+    "wrong delimiters": f"00_{TRACE}_{SPAN}_01",
+    "two headers joined": f"00-{TRACE}-{SPAN}-01,00-{TRACE}-{SPAN}-01",
+}
+
+
+@pytest.mark.parametrize("case", VALID)
+def test_valid_traceparent_is_read(core: Any, case: str) -> None:
+    header, flags = VALID[case]
+    for value in (header, header.encode()):
+        context = core.headers.parse_traceparent(value).span_context
+        assert (context.trace_id_hex, context.span_id_hex) == (TRACE, SPAN)
+        assert context.trace_flags == flags
+        assert context.is_remote
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_traceparent_is_refused(core: Any, case: str) -> None:
+    header = MALFORMED[case]
+    assert core.headers.parse_traceparent(header) is None
+    assert core.headers.parse_traceparent(header.encode()) is None
+
+
+@pytest.mark.parametrize("value", [None, 7, 1.5, [], ["x"], {}, bytearray(b"00"), object()])
+def test_what_is_neither_text_nor_bytes_is_refused(core: Any, value: object) -> None:
+    assert core.headers.parse_traceparent(value) is None
+
+
+def test_tracestate_goes_along_unread(core: Any) -> None:
+    context = core.headers.parse_traceparent(VALID["sampled"][0], "congo=t61rcWkgMzE,rojo=1")
+    assert context.span_context.trace_state.to_header() == "congo=t61rcWkgMzE,rojo=1"
+
+
+@given(trace_id=st.integers(1, 2**128 - 1), span_id=st.integers(1, 2**64 - 1), flags=st.integers(0, 3))
+def test_both_formats_round_trip(core: Any, trace_id: int, span_id: int, flags: int) -> None:
+    context = core.context.SpanContext(trace_id, span_id, False, flags)
+    text = core.headers.format_traceparent(context)
+    assert text == f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"
+    back = core.headers.parse_traceparent(text).span_context
+    assert (back.trace_id, back.span_id, back.trace_flags) == (trace_id, span_id, flags)
+    data = core.headers.encode_binary(context)
+    assert data == b"\0\0" + trace_id.to_bytes(16, "big") + b"\1" + span_id.to_bytes(8, "big") + b"\2" + bytes(
+        [flags & 1]
+    )
+    assert len(data) == 29
+    back = core.headers.decode_binary(data)
+    assert (back.trace_id, back.span_id, back.is_remote) == (trace_id, span_id, True)
+
+
+@pytest.mark.parametrize(("trace_id", "span_id"), [(0, 1), (1, 0), (0, 0)])
+def test_an_invalid_context_writes_nothing(core: Any, trace_id: int, span_id: int) -> None:
+    context = core.context.SpanContext(trace_id, span_id)
+    assert core.headers.format_traceparent(context) == ""
+    assert core.headers.encode_binary(context) == b""
+
+
+def test_spans_and_contexts_are_formatted_as_their_span_context(traced: Any) -> None:
+    headers = traced.core.headers
+    with traced.tracer.start_as_current_span("operation") as span:
+        expected = f"00-{span.trace_id_hex}-{span.span_id_hex}-03"
+        for form in (span, span.get_span_context(), traced.core.context.Context(span)):
+            assert headers.format_traceparent(form) == expected
+            assert headers.encode_binary(form) == headers.encode_binary(span.get_span_context())
+
+
+TRACE_FIELD = b"\0" + bytes.fromhex(TRACE)
+SPAN_FIELD = b"\1" + bytes.fromhex(SPAN)
+OPTIONS_FIELD = b"\2\1"
+
+BINARY = {
+    "in order": (b"\0" + TRACE_FIELD + SPAN_FIELD + OPTIONS_FIELD, 1),
+    "without options": (b"\0" + TRACE_FIELD + SPAN_FIELD, 0),
+    "in another order": (b"\0" + SPAN_FIELD + OPTIONS_FIELD + TRACE_FIELD, 1),
+    "unknown field ends the reading": (b"\0" + TRACE_FIELD + SPAN_FIELD + b"\7\1\2\3", 0),
+    "wrong version": (b"\1" + TRACE_FIELD + SPAN_FIELD + OPTIONS_FIELD, None),
+    "empty": (b"", None),
+    "version only": (b"\0", None),
+    "no span id": (b"\0" + TRACE_FIELD + OPTIONS_FIELD, None),
+    "no trace id": (b"\0" + SPAN_FIELD + OPTIONS_FIELD, None),
+    "zero trace id": (b"\0\0" + bytes(16) + SPAN_FIELD, None),
+    "zero span id": (b"\0" + TRACE_FIELD + b"\1" + bytes(8), None),
+    "unknown field before the ids": (b"\0\7" + TRACE_FIELD + SPAN_FIELD, None),
+}
+
+
+@pytest.mark.parametrize("case", BINARY)
+def test_binary_header(core: Any, case: str) -> None:
+    data, flags = BINARY[case]
+    for form in (data, bytearray(data), memoryview(data)):
+        context = core.headers.decode_binary(form)
+        if flags is None:
+            assert context is None
+        else:
+            assert (context.trace_id_hex, context.span_id_hex) == (TRACE, SPAN)
+            assert context.trace_flags & 1 == flags
+
+
+def test_a_cut_binary_header_is_refused(core: Any) -> None:
+    whole = BINARY["in order"][0]
+    for length in range(len(whole)):
+        context = core.headers.decode_binary(whole[:length])
+        # A header without the options is whole; with their id but not their byte it is cut.
+        assert (context is not None) == (length == 27), length
+
+
+@pytest.mark.parametrize("value", [None, "text", 7, object(), [0, 0]])
+def test_binary_takes_bytes_only(core: Any, value: object) -> None:
+    assert core.headers.decode_binary(value) is None
+
+
+HEADER_LIKE = st.one_of(
+    st.text(max_size=80),
+    st.from_regex(
+        r"[ \t]?[0-9a-fA-F]{2}-[0-9a-f]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2}(-.{0,5})?[ \t\n]?", fullmatch=True
+    ),
+    st.builds(
+        lambda at, char: VALID["sampled"][0][:at] + char + VALID["sampled"][0][at + 1 :],
+        st.integers(0, 54),
+        st.characters(codec="utf-8"),
+    ),
+)
+
+
+@given(text=HEADER_LIKE)
+def test_twins_read_the_same_text_headers(both: Any, text: str) -> None:
+    for value in (text, text.encode("utf-8", "surrogatepass")):
+        found = [core.headers.parse_traceparent(value) for core in both]
+        seen = [None if context is None else _fields(context.span_context) for context in found]
+        assert seen[0] == seen[1]
+
+
+@given(
+    data=st.one_of(st.binary(max_size=60), st.binary(max_size=30).map(lambda tail: BINARY["in order"][0][:-2] + tail))
+)
+def test_twins_read_the_same_binary_headers(both: Any, data: bytes) -> None:
+    found = [core.headers.decode_binary(data) for core in both]
+    seen = [None if context is None else _fields(context) for context in found]
+    assert seen[0] == seen[1]
+
+
+def _fields(context: Any) -> tuple[Any, ...]:
+    return context.trace_id, context.span_id, context.trace_flags, context.is_remote
