@@ -121,7 +121,7 @@ class Headers(Protocol):
         ...
 
     def encode_binary(self, span_context: SpanContext | Span | Context) -> bytes:
-        """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag only; b"" if invalid."""
+        """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag; b"" if invalid."""
         ...
 
     def decode_binary(self, data: bytes) -> SpanContext | None:

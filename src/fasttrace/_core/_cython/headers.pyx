@@ -91,7 +91,7 @@ def format_traceparent(span_context):
 
 
 def encode_binary(span_context):
-    """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag only; b"" if invalid."""
+    """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag; b"" if invalid."""
     cdef Node node = as_node(span_context)
     if node is None or (node.trace_high | node.trace_low) == 0 or node.span_number == 0:
         return b""

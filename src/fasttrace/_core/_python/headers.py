@@ -70,7 +70,7 @@ def format_traceparent(span_context: Any) -> str:
 
 
 def encode_binary(span_context: Any) -> bytes:
-    """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag only; b"" if invalid."""
+    """The 29 bytes of ``grpc-trace-bin`` (OpenCensus BinaryEncoding), with the sampled flag; b"" if invalid."""
     node = _valid(span_context)
     if node is None:
         return b""
