@@ -388,6 +388,7 @@ def check_names(environ: Mapping[str, str]) -> None:
             continue
         import difflib
 
-        near = difflib.get_close_matches(name, known, 1, 0.6)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        prefix = len("FASTTRACE_")
+        near = difflib.get_close_matches(name[prefix:], [item[prefix:] for item in known], 1, 0.6)
+        hint = f"did you mean FASTTRACE_{near[0]}?" if near else f"known are {', '.join(known)}"
         raise ConfigurationError(f"{name} is no setting of fasttrace: {hint}")

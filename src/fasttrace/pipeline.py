@@ -160,7 +160,7 @@ class Pipeline:
             spans = otlp.count_records(records)
             batch = self._batch(records)
             batch.deadline = deadline
-            rejected = self.exporter.export(batch) or 0
+            rejected = min(spans, max(0, self.exporter.export(batch) or 0))
             self.exported += spans - rejected
             self.dropped["rejected"] += rejected
             self.batches += 1

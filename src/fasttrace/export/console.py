@@ -40,7 +40,7 @@ def line(span: SpanData) -> str:
     parts = [
         start,
         str(span.resource.get("service.name", "?")),
-        span.name,
+        "".join(character if character.isprintable() else "?" for character in span.name),
         f"{span.duration_ns / 1e6:.2f}ms",
         f"{span.trace_id}/{span.span_id}",
     ]

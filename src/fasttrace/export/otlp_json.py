@@ -79,10 +79,17 @@ def _span(span: SpanData) -> dict[str, Any]:
             for link in span.links
         ],
         "droppedLinksCount": span.dropped_links_count,
-        "status": {"message": span.status.description or "", "code": int(span.status.status_code)},
+        "status": _status(span.status) if span.status.status_code else "",
         "flags": span.flags,
     }
     return {key: value for key, value in found.items() if value not in ("", 0, [])}
+
+
+def _status(status: Status) -> dict[str, Any]:
+    found: dict[str, Any] = {"code": int(status.status_code)}
+    if status.description:
+        found["message"] = status.description
+    return found
 
 
 def _attributes(attributes: dict[str, Any]) -> list[dict[str, Any]]:

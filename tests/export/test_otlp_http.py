@@ -1,0 +1,342 @@
+"""OTLP/HTTP against a real receiver, and against one that fails in every way the specification knows."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import Chaos, answer, hang, reset
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+import fasttrace
+from fasttrace.errors import ConfigurationError, ExportError
+from fasttrace.export import OTLPExporter
+
+MakeBatch = Callable[..., Any]
+
+
+def balanced(stats: dict[str, Any]) -> bool:
+    parts = ("active", "abandoned", "queued", "held", "spooled", "exported", "sampled_out")
+    return bool(stats["started"] == sum(stats[part] for part in parts) + sum(stats["dropped"].values()))
+
+
+def test_all_spans_arrive_at_a_real_receiver_and_none_twice(receiver: Any) -> None:
+    provider = fasttrace.TracerProvider(exporter=OTLPExporter(receiver.endpoint), schedule_delay=0.05)
+    tracer = provider.get_tracer("test", "1.0")
+    sent: list[str] = []
+    lock = threading.Lock()
+
+    def work(worker: int) -> None:
+        for number in range(250):
+            with tracer.start_as_current_span(f"request {worker}", attributes={"number": number}) as root:
+                with tracer.start_as_current_span("child") as child:
+                    child.set_attribute("text", "ü" * (number % 90))
+            with lock:
+                sent.extend((root.span_id_hex, child.span_id_hex))
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    provider.get_tracer("test").start_span("abandoned")
+    assert provider.flush(30)
+    arrived = receiver.span_ids(len(sent))
+    assert len(arrived) == len(set(arrived)) == 2000
+    assert set(arrived) == set(sent)
+    stats = provider.stats()
+    assert (stats["started"], stats["exported"], stats["abandoned"], stats["queued"]) == (2001, 2000, 1, 0)
+    assert balanced(stats)
+    assert provider.shutdown(5)
+    parents = {line[1]: line[2] if line[-1] == "child" else "" for line in receiver.lines}
+    children = [parent for parent in parents.values() if parent]
+    assert len(children) == 1000
+    assert set(children) < set(sent)
+
+
+def test_a_request_is_what_the_specification_says(chaos: Chaos, make_batch: MakeBatch) -> None:
+    OTLPExporter(chaos.endpoint, headers={"X-Tenant": "blue"}).export(make_batch(3))
+    ((path, headers, body),) = chaos.requests
+    assert path == "/v1/traces"
+    assert headers["content-type"] == "application/x-protobuf"
+    assert headers["x-tenant"] == "blue"
+    assert headers["user-agent"].startswith("fasttrace/")
+    assert "content-encoding" not in headers
+    (resource_spans,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    assert len(resource_spans.scope_spans[0].spans) == 3
+
+
+def test_gzip(chaos: Chaos, make_batch: MakeBatch) -> None:
+    OTLPExporter(chaos.endpoint, compression="gzip").export(make_batch(50))
+    ((_, headers, body),) = chaos.requests
+    assert headers["content-encoding"] == "gzip"
+    assert len(ExportTraceServiceRequest.FromString(gzip.decompress(body)).resource_spans[0].scope_spans[0].spans) == 50
+
+
+def test_one_connection_serves_all_requests(chaos: Chaos, make_batch: MakeBatch) -> None:
+    connections: list[Any] = []
+    original = chaos.server.process_request
+    chaos.server.process_request = lambda request, address: (connections.append(address), original(request, address))  # type: ignore[method-assign,func-returns-value,assignment]
+    exporter = OTLPExporter(chaos.endpoint)
+    for _ in range(5):
+        exporter.export(make_batch(1))
+    assert len(chaos.requests) == 5
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_retryable_answers_are_retried(chaos: Chaos, make_batch: MakeBatch, status: int) -> None:
+    chaos.script = [answer(status, Retry_After="0"), answer(status, Retry_After="0"), answer(200)]
+    assert not OTLPExporter(chaos.endpoint).export(make_batch(1))
+    assert len(chaos.requests) == 3
+    assert len({body for _, _, body in chaos.requests}) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 500, 501, 301, 307])
+def test_other_answers_are_final(chaos: Chaos, make_batch: MakeBatch, status: int) -> None:
+    chaos.script = [answer(status, b"no such thing", Location="http://127.0.0.1:1/elsewhere"), answer(200)]
+    with pytest.raises(ExportError, match=f"answered {status}: no such thing"):
+        OTLPExporter(chaos.endpoint).export(make_batch(1))
+    assert len(chaos.requests) == 1
+
+
+def test_retry_after_is_waited_for(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [answer(429, Retry_After="1"), answer(200)]
+    begin = time.monotonic()
+    OTLPExporter(chaos.endpoint).export(make_batch(1))
+    assert time.monotonic() - begin >= 1
+
+
+def test_a_retry_after_beyond_the_timeout_is_not_waited_for(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [answer(503, Retry_After=formatdate(time.time() + 3600, usegmt=True))]
+    begin = time.monotonic()
+    with pytest.raises(ExportError, match="503"):
+        OTLPExporter(chaos.endpoint).export(make_batch(1))
+    assert time.monotonic() - begin < 5
+
+
+def test_a_reset_connection_is_tried_again(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [reset, answer(200)]
+    OTLPExporter(chaos.endpoint).export(make_batch(1))
+    assert len(chaos.requests) == 2
+
+
+def test_the_timeout_is_kept_when_nobody_answers(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [hang]
+    begin = time.monotonic()
+    with pytest.raises(ExportError, match="Timeout"):
+        OTLPExporter(chaos.endpoint, timeout=0.3).export(make_batch(1))
+    assert 0.3 <= time.monotonic() - begin < 5
+
+
+def test_the_timeout_is_kept_when_nobody_listens(make_batch: MakeBatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}/v1/traces"
+        begin = time.monotonic()
+        with pytest.raises(ExportError) as caught:
+            OTLPExporter(endpoint, timeout=0.5).export(make_batch(1))
+        assert time.monotonic() - begin < 5
+    assert endpoint in str(caught.value)
+
+
+def test_partial_success_is_counted_and_not_retried(chaos: Chaos, make_batch: MakeBatch) -> None:
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = 2
+    response.partial_success.error_message = "too old"
+    chaos.script = [answer(200, response.SerializeToString())]
+    assert OTLPExporter(chaos.endpoint).export(make_batch(3)) == 2
+    assert len(chaos.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"not protobuf", b"\x0a\xff\xff\xff", b"\xff" * 20, b'{"partialSuccess":{}}'])
+def test_an_unreadable_success_is_a_success(chaos: Chaos, make_batch: MakeBatch, body: bytes) -> None:
+    chaos.script = [answer(200, body)]
+    assert not OTLPExporter(chaos.endpoint).export(make_batch(1))
+
+
+def test_rejections_never_exceed_what_was_sent(chaos: Chaos) -> None:
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = 1_000_000
+    chaos.script = [answer(200, response.SerializeToString())]
+    provider = fasttrace.TracerProvider(exporter=OTLPExporter(chaos.endpoint))
+    provider.get_tracer("test").start_span("operation").end()
+    provider.flush(10)
+    stats = provider.stats()
+    assert (stats["dropped"]["rejected"], stats["exported"]) == (1, 0)
+    assert balanced(stats)
+    provider.shutdown(1)
+
+
+def test_a_flood_of_an_answer_is_not_read_to_its_end(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [answer(200, b"x" * (6 << 20))]
+    with pytest.raises(ExportError, match="more than 4 MiB"):
+        OTLPExporter(chaos.endpoint).export(make_batch(1))
+
+
+def test_shutdown_ends_a_wait_between_tries(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [answer(503, Retry_After="5")]
+    exporter = OTLPExporter(chaos.endpoint)
+    failed: list[BaseException] = []
+
+    def export() -> None:
+        try:
+            exporter.export(make_batch(1))
+        except ExportError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=export)
+    begin = time.monotonic()
+    thread.start()
+    while not chaos.requests:
+        time.sleep(0.01)
+    exporter.shutdown(1)
+    thread.join()
+    assert time.monotonic() - begin < 4
+    assert len(failed) == 1
+
+
+def test_the_application_never_waits_for_a_dead_collector(chaos: Chaos) -> None:
+    chaos.script = [hang]
+    provider = fasttrace.TracerProvider(
+        exporter=OTLPExporter(chaos.endpoint, timeout=30), max_queue_spans=100, schedule_delay=0.01
+    )
+    tracer = provider.get_tracer("test")
+    tracer.start_span("first").end()
+    while not chaos.requests:
+        time.sleep(0.01)
+    begin = time.thread_time()
+    for _ in range(5000):
+        tracer.start_span("operation").end()
+    assert time.thread_time() - begin < 10
+    stats = provider.stats()
+    assert stats["dropped"]["queue_full"] == 4901
+    assert stats["queued"] == 100
+    assert balanced(stats)
+    begin = time.monotonic()
+    assert not provider.shutdown(0.2)
+    assert time.monotonic() - begin < 5
+    chaos.stopping.set()
+
+
+VARIABLES = {
+    "default": ({}, "http://localhost:4318/v1/traces"),
+    "general endpoint": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, "http://collector:4318/v1/traces"),
+    "with a path": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/otlp/"}, "https://c/otlp/v1/traces"),
+    "traces' own": (
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://general",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://own/anything",
+        },
+        "http://own/anything",
+    ),
+    "empty counts as unset": ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "http://localhost:4318/v1/traces"),
+}
+
+
+@pytest.mark.parametrize("case", VARIABLES)
+def test_endpoint_variables(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    variables, expected = VARIABLES[case]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert OTLPExporter().endpoint == expected
+
+
+def test_header_timeout_and_compression_variables(
+    chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", chaos.endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20a%3Db, x-tenant = blue ")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2500")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    exporter = OTLPExporter()
+    exporter.export(make_batch(1))
+    ((_, headers, _),) = chaos.requests
+    assert headers["authorization"] == "Bearer a=b"
+    assert headers["x-tenant"] == "blue"
+    assert headers["content-encoding"] == "gzip"
+    assert exporter.timeout == 2.5
+
+
+def test_secrets_are_shown_nowhere(chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2,broken-hunter3")
+    with pytest.warns(RuntimeWarning) as warned:
+        exporter = OTLPExporter(chaos.endpoint)
+    chaos.script = [answer(401)]
+    with pytest.raises(ExportError) as caught:
+        exporter.export(make_batch(1))
+    shown = repr(exporter) + str(caught.value) + "".join(str(item.message) for item in warned)
+    assert "hunter" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"endpoint": "collector:4318"}, "use a URL such as"),
+        ({"endpoint": "ftp://collector"}, "use a URL such as"),
+        ({"compression": "brotli"}, "use gzip or none"),
+        ({"certificate": "/nowhere/ca.pem"}, "is not a file"),
+    ],
+)
+def test_bad_arguments_are_told(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        OTLPExporter(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli")],
+)
+def test_bad_variables_of_opentelemetry_warn_and_count_as_unset(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.warns(RuntimeWarning, match=name):
+        exporter = OTLPExporter()
+    assert (exporter.timeout, exporter.compression) == (10.0, "none")
+
+
+def test_the_loopback_needs_no_proxy(chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    OTLPExporter(chaos.endpoint).export(make_batch(1))
+    assert len(chaos.requests) == 1
+
+
+def test_a_proxy_of_the_environment_is_used(
+    chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", chaos.endpoint.removesuffix("/v1/traces"))
+    OTLPExporter("http://collector.invalid:4318/v1/traces").export(make_batch(1))
+    assert chaos.requests[0][0] == "http://collector.invalid:4318/v1/traces"
+
+
+def test_tls_with_a_certificate_of_ones_own(
+    chaos: Chaos, make_batch: MakeBatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ssl
+    import subprocess
+
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    chaos.server.socket = context.wrap_socket(chaos.server.socket, server_side=True)
+    endpoint = chaos.endpoint.replace("http:", "https:")
+    OTLPExporter(endpoint, certificate=str(certificate)).export(make_batch(1))
+    assert len(chaos.requests) == 1
+    with pytest.raises(ExportError, match="certificate"):
+        OTLPExporter(endpoint, timeout=0.5).export(make_batch(1))
