@@ -65,7 +65,8 @@ def extensions():
             )
             for name in MODULES
         ],
-        build_dir=GENERATED,
+        # Each kind of build has its own: cythonize does not see that directives have changed.
+        build_dir=GENERATED + ("-trace" if trace else "") + ("-debug" if debug else ""),
         include_path=["src"],
         annotate=flag("FASTTRACE_BUILD_ANNOTATE"),
         compiler_directives={

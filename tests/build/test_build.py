@@ -1,0 +1,179 @@
+"""What is distributed: the sdist, the compiled wheel built from it, the pure wheel, and builds that must fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "span")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", "build", "dist", "*.so", "*.egg-info", "__pycache__", ".hypothesis", ".*_cache", ".fasttrace"
+)
+
+pytestmark = [pytest.mark.build, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_where_the_compiler_is(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--impl") == "python":
+        pytest.skip("builds are tested in the compiled leg")
+
+
+def build(source: Path, into: Path, what: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """``python -m build`` with the tools that are installed here."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTTRACE_")}
+    command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", str(into), str(source)]
+    return subprocess.run(
+        command, env={**environment, **variables}, capture_output=True, text=True, check=False, timeout=500
+    )
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source tree as a clone has it."""
+    folder = tmp_path_factory.mktemp("tree") / "fasttrace"
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run = build(tree, folder, "sdist")
+    assert run.returncode == 0, run.stdout + run.stderr
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+    archive.unlink()
+    (unpacked,) = folder.iterdir()
+    return unpacked
+
+
+def wheel_of(source: Path, folder: Path, **variables: str) -> Path:
+    run = build(source, folder, "wheel", **variables)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheel_of(sdist, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def pure_wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheel_of(
+        copy_of(sdist, tmp_path_factory), tmp_path_factory.mktemp("pure"), FASTTRACE_BUILD="pure", CC="false"
+    )
+
+
+def copy_of(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist as it came, without what another build left in it."""
+    folder = tmp_path_factory.mktemp("copy") / "fasttrace"
+    shutil.copytree(sdist, folder, ignore=LEFT_OUT)
+    return folder
+
+
+def run_from(wheel: Path, folder: Path, code: str) -> str:
+    """What a program prints with the unpacked wheel in front of the path."""
+    if not (folder / "fasttrace").exists():
+        with zipfile.ZipFile(wheel) as file:
+            file.extractall(folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTTRACE_")}
+    environment["PYTHONPATH"] = str(folder)
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_the_sdist_has_all_sources_and_nothing_generated(sdist: Path) -> None:
+    files = {str(path.relative_to(sdist)) for path in sdist.rglob("*") if path.is_file()}
+    core = "src/fasttrace/_core/_cython"
+    assert {f"{core}/{module}.pyx" for module in MODULES} <= files
+    assert {f"{core}/native/{name}.h" for name in ("ring", "rng", "process", "atomics", "buffer")} <= files
+    assert {"setup.py", "pyproject.toml", "README.md", "LICENSE", "src/fasttrace/py.typed"} <= files
+    generated = [name for name in files if name.startswith("src/") and name.endswith((".c", ".cpp", ".so", ".html"))]
+    assert generated == []
+
+
+def test_the_wheel_has_every_extension_and_nothing_generated(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    extensions = sorted(Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd")))
+    assert extensions == sorted(MODULES)
+    assert not [name for name in names if name.endswith((".c", ".cpp", ".html", ".pyx", ".h"))]
+    assert not [name for name in names if name.startswith(("tests", "bench", "scripts", "build"))]
+    assert "fasttrace/py.typed" in names
+    assert [name for name in names if name.endswith("licenses/LICENSE")]
+    assert f"cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
+
+
+def test_the_wheel_runs_compiled(wheel: Path, tmp_path: Path) -> None:
+    printed = run_from(wheel, tmp_path, "import fasttrace; print(*fasttrace.implementation(), fasttrace.__file__)")
+    assert printed == f"cython compiled extension loaded {tmp_path}/fasttrace/__init__.py\n"
+
+
+TRACED_LINES = """
+import sys
+seen = set()
+def trace(frame, event, argument):
+    if frame.f_code.co_filename.endswith(".pyx"):
+        seen.add(event)
+    return trace
+import fasttrace
+provider = fasttrace.TracerProvider(exporter="none")
+sys.settrace(trace)
+with provider.get_tracer("x").start_as_current_span("x") as span:
+    span.set_attribute("key", [1])
+sys.settrace(None)
+print(sorted(seen))
+"""
+
+
+def test_a_release_build_has_no_line_tracing(wheel: Path, tmp_path: Path) -> None:
+    assert run_from(wheel, tmp_path, TRACED_LINES) == "[]\n"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="once is enough")
+def test_a_traced_build_is_seen_by_that_test(tree: Path, tmp_path: Path) -> None:
+    traced = wheel_of(tree, tmp_path / "wheel", FASTTRACE_BUILD_TRACE="1", FASTTRACE_BUILD_DEBUG="1")
+    assert "line" in run_from(traced, tmp_path / "unpacked", TRACED_LINES)
+
+
+def test_the_pure_wheel_is_for_every_python(pure_wheel: Path, tmp_path: Path) -> None:
+    assert pure_wheel.name.endswith("-py3-none-any.whl")
+    names = zipfile.ZipFile(pure_wheel).namelist()
+    assert not [name for name in names if name.endswith((".so", ".pyd", ".pyx", ".pxd", ".h", ".c"))]
+    printed = run_from(
+        pure_wheel,
+        tmp_path,
+        "import os; os.environ['FASTTRACE_IMPL'] = 'python'; import fasttrace; print(*fasttrace.implementation())",
+    )
+    assert printed == "python FASTTRACE_IMPL=python\n"
+
+
+def test_a_failing_compiler_fails_the_build_and_names_both_ways_out(
+    sdist: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    run = build(copy_of(sdist, tmp_path_factory), tmp_path, "wheel", CC="false")
+    assert run.returncode != 0
+    assert not list(tmp_path.glob("*.whl"))
+    printed = run.stdout + run.stderr
+    assert "fasttrace could not build its compiled core" in printed
+    assert "install a C compiler" in printed
+    assert "FASTTRACE_BUILD=pure" in printed
+
+
+def test_an_unknown_kind_of_build_is_refused(sdist: Path, tmp_path: Path) -> None:
+    run = build(sdist, tmp_path, "wheel", FASTTRACE_BUILD="fast")
+    assert run.returncode != 0
+    assert "FASTTRACE_BUILD='fast': use cython or pure" in run.stdout + run.stderr

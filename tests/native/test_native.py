@@ -1,0 +1,95 @@
+"""The C headers by themselves, under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+HEADERS = ROOT / "src" / "fasttrace" / "_core" / "_cython" / "native"
+COMPILER = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-pthread", "-D_GNU_SOURCE"]
+SANITIZERS = {
+    "thread": ["-fsanitize=thread"],
+    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "optimised": ["-O3"],
+}
+# The nightly run sets more; here it is enough to wrap a small ring many thousand times.
+RECORDS = os.environ.get("FASTTRACE_STRESS_RECORDS", "100000")
+
+Build = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Compiles a harness with a sanitizer, once."""
+    if COMPILER is None:
+        pytest.fail("no C compiler: install gcc or clang, the headers are tested by themselves")
+    folder = tmp_path_factory.mktemp("native")
+
+    def make(source: str, sanitizer: str) -> Path:
+        program = folder / f"{source}-{sanitizer}"
+        if not program.exists():
+            command = [COMPILER, *FLAGS, *SANITIZERS[sanitizer], f"-I{HEADERS}", str(HERE / f"{source}.c")]
+            subprocess.run([*command, "-o", str(program)], check=True)
+        return program
+
+    return make
+
+
+def run(program: Path, *arguments: str) -> None:
+    command = [str(program), *arguments]
+    if program.name.endswith("-thread"):
+        # ThreadSanitizer needs a memory layout without much randomness, which newer kernels do not give by default.
+        setarch = shutil.which("setarch")
+        command = [setarch, "-R", *command] if setarch else command
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "ok\n"
+    assert "WARNING" not in result.stderr
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+@pytest.mark.parametrize("capacity", ["1024", "65536"])
+def test_one_producer_and_one_consumer_never_race(build: Build, sanitizer: str, capacity: str) -> None:
+    run(build("ring_harness", sanitizer), "threads", RECORDS, capacity)
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "optimised"])
+def test_the_ring_holds_at_its_edges(build: Build, sanitizer: str) -> None:
+    run(build("ring_harness", sanitizer), "edges")
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "optimised"])
+def test_primitives_hold_at_their_edges(build: Build, sanitizer: str) -> None:
+    run(build("primitives_harness", sanitizer))
+
+
+def test_the_harness_sees_a_race_when_there_is_one(build: Build, tmp_path: Path) -> None:
+    """With relaxed stores in place of releases ThreadSanitizer must complain; else it guards nothing."""
+    broken = tmp_path / "native"
+    shutil.copytree(HEADERS, broken)
+    atomics = broken / "atomics.h"
+    text = atomics.read_text()
+    assert "__ATOMIC_RELEASE" in text
+    atomics.write_text(
+        text.replace("__ATOMIC_RELEASE", "__ATOMIC_RELAXED").replace("__ATOMIC_ACQUIRE", "__ATOMIC_RELAXED")
+    )
+    program = tmp_path / "racy-thread"
+    assert COMPILER is not None
+    command = [COMPILER, *FLAGS, "-fsanitize=thread", f"-I{broken}", str(HERE / "ring_harness.c"), "-o", str(program)]
+    subprocess.run(command, check=True)
+    with pytest.raises(AssertionError, match="data race"):
+        run(program, "threads", "20000", "1024")
+
+
+def test_the_headers_need_no_python() -> None:
+    for name in ("atomics.h", "ring.h", "rng.h", "process.h", "hex.h", "buffer.h", "clock.h"):
+        assert "#include <Python.h>" not in (HEADERS / name).read_text()
+        assert '#include "Python.h"' not in (HEADERS / name).read_text()
