@@ -7,6 +7,7 @@ wraps the subject's own calls.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -99,13 +100,16 @@ def span_cases(start: Callable[..., Any], unsampled: Callable[..., Any] | None) 
 
 
 class Subject:
-    """One thing that is measured: its cases, what surrounds the unsampled child, and how to empty its queue."""
+    """One thing that is measured: its cases, what surrounds the unsampled child, and its way to the bytes.
 
-    def __init__(self, name: str, cases: dict[str, Operation], unsampled: Any, empty: Operation) -> None:
+    ``drain()`` turns what is queued into encoded requests and gives the thread CPU nanoseconds that it took.
+    """
+
+    def __init__(self, name: str, cases: dict[str, Operation], unsampled: Any, drain: Callable[[], int]) -> None:
         self.name = name
         self.cases = cases
         self.unsampled = unsampled
-        self.empty = empty
+        self.drain = drain
 
 
 def ours(name: str) -> Subject:
@@ -125,14 +129,19 @@ def ours(name: str) -> Subject:
     off = span_module.Recorder(ring_module.Ring(), thresholds=(THRESHOLD_NEVER, 0, THRESHOLD_NEVER, 0, THRESHOLD_NEVER))
     unsampled = span_module.Tracer(scope, off)
 
-    def empty() -> None:
+    resource, scopes = otlp.encode_attributes({"service.name": "bench"}), [(otlp.encode_scope(scope), "")]
+
+    def drain() -> int:
         dropped = sum(value for key, value in recorder.counters().items() if key.startswith("dropped_"))
         assert not dropped, "a dropped span voids the sample"
-        while records := ring.take(10_000, 1 << 24):
+        begin = time.thread_time_ns()
+        while records := ring.take(512, 1 << 20):
+            otlp.assemble(records, resource, scopes)
             ring.release(otlp.count_records(records), len(records))
+        return time.thread_time_ns() - begin
 
     cases = span_cases(tracer.start_as_current_span, unsampled.start_as_current_span)
-    return Subject(name, cases, unsampled.start_as_current_span, empty)
+    return Subject(name, cases, unsampled.start_as_current_span, drain)
 
 
 def floor() -> Subject:
@@ -157,24 +166,37 @@ def floor() -> Subject:
 
     cases: dict[str, Operation] = dict.fromkeys(CASES, span)
     cases["request of 6 spans"] = request
-    return Subject("floor", cases, make, lambda: None)
+    return Subject("floor", cases, make, lambda: 0)
 
 
 def opentelemetry() -> Subject:
-    """The OpenTelemetry SDK with its batch processor and an exporter that returns at once."""
+    """The OpenTelemetry SDK with its batch processor and an exporter that encodes as the OTLP exporter does."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
-    class Nowhere(SpanExporter):
+    class Encoding(SpanExporter):
+        spent = 0
+
         def export(self, spans: Any) -> SpanExportResult:
+            begin = time.thread_time_ns()
+            encode_spans(spans).SerializeToString()
+            self.spent += time.thread_time_ns() - begin
             return SpanExportResult.SUCCESS
 
-    processor = BatchSpanProcessor(Nowhere())
+    exporter = Encoding()
+    processor = BatchSpanProcessor(exporter)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(processor)
     start = provider.get_tracer("bench").start_as_current_span
     unsampled = TracerProvider(ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
-    unsampled.add_span_processor(BatchSpanProcessor(Nowhere()))
+    unsampled.add_span_processor(BatchSpanProcessor(Encoding()))
     unsampled_start = unsampled.get_tracer("bench").start_as_current_span
-    return Subject("otel", span_cases(start, unsampled_start), unsampled_start, lambda: processor.force_flush())
+
+    def drain() -> int:
+        processor.force_flush()
+        spent, exporter.spent = exporter.spent, 0
+        return spent
+
+    return Subject("otel", span_cases(start, unsampled_start), unsampled_start, drain)

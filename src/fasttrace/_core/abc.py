@@ -69,14 +69,19 @@ class SpanContext(Protocol):
 
 
 class Context(Protocol):
-    """Module ``context``. What is current: a span's context, the span itself if it is ours, and baggage.
+    """What is current: a span's context, the span itself if it is ours, baggage, and what other formats carry.
 
-    ``Context(span_context=None, baggage=None)``: ``span_context`` is a ``SpanContext``, a ``Span`` or None
-    (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None.
+    ``Context(span_context=None, baggage=None, values=None, sampled=...)``: ``span_context`` is a ``SpanContext``, a
+    ``Span``, a ``Context`` or None (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None,
+    ``values`` a mapping of fields that one header format hands on (``debug``, ``datadog.origin``), None removing one.
+    ``sampled`` says what was decided where headers carry that apart from the ids: True, False, or None when the
+    decision is left to us; as the flags say if it is not given.
     """
 
     span_context: SpanContext | None
     baggage: Mapping[str, str]
+    values: Mapping[str, Any]
+    sampled: bool | None
     span: Span | None
 
 
@@ -104,20 +109,35 @@ class ContextModule(Protocol):
 
 
 class Headers(Protocol):
-    """Module ``headers``: the W3C text header and the OpenCensus binary one."""
+    """Module ``headers``: W3C ``traceparent``, single ``b3`` and the OpenCensus binary header."""
 
-    def parse_traceparent(self, value: str | bytes, trace_state: str | None = None) -> Context | None:
+    def parse_traceparent(
+        self, value: str | bytes, trace_state: str | None = None, base: Context | Span | None = None
+    ) -> Context | None:
         """Read a ``traceparent`` (W3C Trace Context level 2, section 3.2); None when it is malformed.
 
         Strict ASCII lower-case hex; spaces and tabs around the value are allowed. Version ff is
         refused, version 00 has nothing after its flags, higher versions may. Only the sampled and
         random flags are kept. Any object that is neither str nor bytes gives None. The context is
-        remote and carries the tracestate given, unread.
+        remote and carries the tracestate given, unread, and the values of ``base``, a Context or Span.
         """
         ...
 
     def format_traceparent(self, span_context: SpanContext | Span | Context) -> str:
         """The ``traceparent`` of a context, version 00; "" when the context is invalid."""
+        ...
+
+    def parse_b3(self, value: str | bytes, base: Context | Span | None = None) -> Context | None:
+        """Read a single ``b3`` header (b3-propagation, "Single Header"); None when it is malformed.
+
+        Strict ASCII lower-case hex, trace ids of 16 or 32 digits. Without a state the decision is left to us
+        (``sampled`` is None); a state alone gives a context without ids that says what was decided. The parent's id
+        is checked and not kept, debug becomes the value ``debug``. The context carries the values of ``base``.
+        """
+        ...
+
+    def format_b3(self, span_context: SpanContext | Span | Context) -> str:
+        """The single ``b3`` header of a context, without the parent's id; "" when there is nothing to say."""
         ...
 
     def encode_binary(self, span_context: SpanContext | Span | Context) -> bytes:

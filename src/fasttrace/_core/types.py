@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# Where a context keeps its baggage among the values that it carries.
+BAGGAGE_KEY = "fasttrace.baggage"
+# What B3 and Jaeger call debug: the trace is wanted, whatever the samplers on its way would say.
+DEBUG_VALUES = {"debug": True}
+
+
 class SpanKind(IntEnum):
     """The role of a span (OpenTelemetry Trace API, "SpanKind"); on the wire each is one more."""
 

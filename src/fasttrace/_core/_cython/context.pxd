@@ -4,6 +4,11 @@ cdef extern from "pytext.h":
     object ft_contextvar_set(object variable, object value)
     int ft_contextvar_leave(object variable, object value, object token)
 
+cdef enum:
+    IN_FLAGS = 0     # the sampled flag says what was decided
+    DEFERRED = 1     # there are ids, but whoever sent them left the decision to us
+    WITHOUT_IDS = 2  # there are no ids, but the sampled flag says what was decided
+
 # What a span inherits: both a Span and a Context are nodes, and the one ContextVar holds either, or None.
 cdef class Node:
     cdef uint64_t trace_high
@@ -11,12 +16,14 @@ cdef class Node:
     cdef uint64_t span_number
     cdef int64_t wall_offset_ns
     cdef uint8_t flags
+    cdef uint8_t decision   # one of the three below
     cdef bint remote
     cdef object header      # the tracestate's text, or None
-    cdef object bag         # the baggage, or None
+    cdef dict carried       # baggage and the fields of foreign formats, or None; shared, therefore never changed
 
 cdef class Context(Node):
     cdef object span_object
+    cdef int decide(self, object sampled) except -1
 
 cdef class SpanContext:
     cdef uint64_t trace_high

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from contextvars import ContextVar
 
-from fasttrace._core.types import TraceState
+from fasttrace._core.types import BAGGAGE_KEY, TraceState
 
 cdef extern from "Python.h":
     int PyContextVar_Get(object variable, PyObject *default_value, PyObject **value) except -1
@@ -174,15 +174,31 @@ cdef class Node:
     """What a span inherits from; the base of Span and Context."""
 
 
+cdef dict carried_with(dict inherited, object baggage, object values):
+    """What a context carries when baggage is replaced and values are added, or removed by None."""
+    cdef dict result = {} if inherited is None else dict(inherited)
+    if baggage is not None:
+        result[BAGGAGE_KEY] = dict(baggage)
+    for key, item in dict(values or ()).items():
+        if item is None:
+            result.pop(key, None)
+        else:
+            result[key] = item
+    return result or None
+
+
 @cython.final
 cdef class Context(Node):
-    """What is current: a span's context, the span itself if it is ours, and baggage.
+    """What is current: a span's context, the span itself if it is ours, baggage, and what other formats carry.
 
-    ``Context(span_context=None, baggage=None)``: ``span_context`` is a ``SpanContext``, a ``Span`` or None
-    (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None.
+    ``Context(span_context=None, baggage=None, values=None, sampled=...)``: ``span_context`` is a ``SpanContext``, a
+    ``Span``, a ``Context`` or None (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None,
+    ``values`` a mapping of fields that one header format hands on (``debug``, ``datadog.origin``), None removing one.
+    ``sampled`` says what was decided where headers carry that apart from the ids: True, False, or None when the
+    decision is left to us; as the flags say if it is not given.
     """
 
-    def __init__(self, span_context=None, baggage=None):
+    def __init__(self, span_context=None, baggage=None, values=None, sampled=...):
         cdef Node node
         node = as_node(span_context)
         if node is not None:
@@ -193,10 +209,22 @@ cdef class Context(Node):
             self.flags = node.flags
             self.remote = node.remote
             self.header = node.header
-            self.bag = node.bag
+            self.decision = node.decision
+            self.carried = node.carried
             self.span_object = (<Context> node).span_object if type(node) is Context else node
-        if baggage is not None:
-            self.bag = dict(baggage)
+        if baggage is not None or values is not None:
+            self.carried = carried_with(self.carried, baggage, values)
+        if sampled is not ...:
+            self.decide(sampled)
+
+    cdef int decide(self, object sampled) except -1:
+        cdef bint has_ids = (self.trace_high | self.trace_low) != 0 and self.span_number != 0
+        self.flags = (self.flags & 0xFE) | (1 if sampled else 0)
+        if sampled is None:
+            self.decision = DEFERRED if has_ids else IN_FLAGS
+        else:
+            self.decision = IN_FLAGS if has_ids else WITHOUT_IDS
+        return 0
 
     @property
     def span_context(self):
@@ -206,7 +234,19 @@ cdef class Context(Node):
 
     @property
     def baggage(self):
-        return {} if self.bag is None else dict(self.bag)
+        return {} if self.carried is None else dict(self.carried.get(BAGGAGE_KEY, ()))
+
+    @property
+    def values(self):
+        return {} if self.carried is None else {key: item for key, item in self.carried.items() if key != BAGGAGE_KEY}
+
+    @property
+    def sampled(self):
+        if self.decision == DEFERRED:
+            return None
+        if self.decision == IN_FLAGS and ((self.trace_high | self.trace_low) == 0 or self.span_number == 0):
+            return None
+        return (self.flags & 1) != 0
 
     @property
     def span(self):

@@ -1,10 +1,12 @@
-"""The W3C text header and the OpenCensus binary header, read and written without temporaries."""
+"""W3C ``traceparent``, single ``b3`` and the OpenCensus binary header, read and written without temporaries."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 
-from fasttrace._core._cython.context cimport Node, SpanContext, as_node, context_of
+from fasttrace._core._cython.context cimport DEFERRED, WITHOUT_IDS, Context, Node, SpanContext, as_node, context_of
+
+from fasttrace._core.types import DEBUG_VALUES
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
@@ -25,35 +27,44 @@ cdef enum:
     # version-trace_id-span_id-flags
     TRACEPARENT_LENGTH = 55
     BINARY_LENGTH = 29
+    # trace_id-span_id-state
+    B3_LENGTH = 51
     # sampled and random; the other bits are reserved and not passed on
     KNOWN_FLAGS = 0x03
 
 
-def parse_traceparent(value, trace_state=None):
+cdef bint text_of(object value, const uint8_t **at, Py_ssize_t *length) noexcept:
+    """The ASCII text of a header without blanks and tabs around it; false for any other object."""
+    if isinstance(value, str):
+        if not PyUnicode_IS_ASCII(value):
+            return False
+        at[0] = <const uint8_t *> PyUnicode_DATA(value)
+        length[0] = PyUnicode_GET_LENGTH(value)
+    elif isinstance(value, bytes):
+        at[0] = <const uint8_t *> PyBytes_AS_STRING(value)
+        length[0] = PyBytes_GET_SIZE(value)
+    else:
+        return False
+    while length[0] and (at[0][0] == c" " or at[0][0] == c"\t"):
+        at[0] += 1
+        length[0] -= 1
+    while length[0] and (at[0][length[0] - 1] == c" " or at[0][length[0] - 1] == c"\t"):
+        length[0] -= 1
+    return True
+
+
+def parse_traceparent(value, trace_state=None, base=None):
     """Read a ``traceparent`` (W3C Trace Context level 2, section 3.2); None when it is malformed.
 
     Strict ASCII lower-case hex; spaces and tabs around the value are allowed. Version ff is
     refused, version 00 has nothing after its flags, higher versions may. Only the sampled and
     random flags are kept. Any object that is neither str nor bytes gives None. The context is
-    remote and carries the tracestate given, unread.
+    remote and carries the tracestate given, unread, and the values of ``base``, a Context or Span.
     """
-    cdef const uint8_t *at
-    cdef Py_ssize_t length
-    if isinstance(value, str):
-        if not PyUnicode_IS_ASCII(value):
-            return None
-        at = <const uint8_t *> PyUnicode_DATA(value)
-        length = PyUnicode_GET_LENGTH(value)
-    elif isinstance(value, bytes):
-        at = <const uint8_t *> PyBytes_AS_STRING(value)
-        length = PyBytes_GET_SIZE(value)
-    else:
+    cdef const uint8_t *at = NULL
+    cdef Py_ssize_t length = 0
+    if not text_of(value, &at, &length):
         return None
-    while length and (at[0] == c" " or at[0] == c"\t"):
-        at += 1
-        length -= 1
-    while length and (at[length - 1] == c" " or at[length - 1] == c"\t"):
-        length -= 1
     if length < TRACEPARENT_LENGTH or at[2] != c"-" or at[35] != c"-" or at[52] != c"-":
         return None
     cdef uint64_t version, trace_high, trace_low, span_number, flags
@@ -71,7 +82,12 @@ def parse_traceparent(value, trace_state=None):
         return None
     if type(trace_state) is not str or not trace_state:
         trace_state = None
-    return context_of(trace_high, trace_low, span_number, <uint8_t> (flags & KNOWN_FLAGS), trace_state)
+    cdef Context result = context_of(
+        trace_high, trace_low, span_number, <uint8_t> (flags & KNOWN_FLAGS), trace_state
+    )
+    if isinstance(base, Node):
+        result.carried = (<Node> base).carried
+    return result
 
 
 def format_traceparent(span_context):
@@ -87,6 +103,95 @@ def format_traceparent(span_context):
     ft_hex_write(at + 19, node.trace_low, 16)
     ft_hex_write(at + 36, node.span_number, 16)
     ft_hex_write(at + 53, node.flags & KNOWN_FLAGS, 2)
+    return text
+
+
+def parse_b3(value, base=None):
+    """Read a single ``b3`` header (b3-propagation, "Single Header"); None when it is malformed.
+
+    Strict ASCII lower-case hex, trace ids of 16 or 32 digits. Without a state the decision is left to us
+    (``sampled`` is None); a state alone gives a context without ids that says what was decided. The parent's id
+    is checked and not kept, debug becomes the value ``debug``. The context carries the values of ``base``.
+    """
+    cdef const uint8_t *at = NULL
+    cdef Py_ssize_t length = 0, digits, rest
+    cdef uint64_t trace_high = 0, trace_low, span_number, parent
+    cdef uint8_t state = 0
+    cdef Context result
+    if not text_of(value, &at, &length):
+        return None
+    if length == 1:
+        state = at[0]
+        if not known_state(state):
+            return None
+        result = context_of(0, 0, 0, 0, None)
+        result.decision = WITHOUT_IDS
+        return with_state(result, state, base)
+    digits = 16 if length > 16 and at[16] == c"-" else 32
+    rest = length - digits - 17
+    if rest < 0 or at[digits] != c"-":
+        return None
+    if digits == 32 and ft_hex_read(at, 16, &trace_high):
+        return None
+    if ft_hex_read(at + digits - 16, 16, &trace_low) or ft_hex_read(at + digits + 1, 16, &span_number):
+        return None
+    if (trace_high | trace_low) == 0 or span_number == 0:
+        return None
+    at += digits + 17
+    if rest == 2 or rest == 19:
+        state = at[1]
+        if at[0] != c"-" or not known_state(state):
+            return None
+        at += 2
+        rest -= 2
+    if rest == 17:
+        if at[0] != c"-" or ft_hex_read(at + 1, 16, &parent):
+            return None
+    elif rest:
+        return None
+    result = context_of(trace_high, trace_low, span_number, 0, None)
+    if state == 0:
+        result.decision = DEFERRED
+    return with_state(result, state, base)
+
+
+cdef inline bint known_state(uint8_t state) noexcept:
+    return state == c"0" or state == c"1" or state == c"d"
+
+
+cdef Context with_state(Context result, uint8_t state, object base):
+    if isinstance(base, Node):
+        result.carried = (<Node> base).carried
+    if state == c"1" or state == c"d":
+        result.flags = 1
+    if state == c"d":
+        result.carried = {**(result.carried or {}), **DEBUG_VALUES}
+    return result
+
+
+def format_b3(span_context):
+    """The single ``b3`` header of a context, without the parent's id; "" when there is nothing to say."""
+    cdef Node node = as_node(span_context)
+    cdef Py_ssize_t length = B3_LENGTH
+    cdef uint8_t state
+    if node is None:
+        return ""
+    state = c"1" if node.flags & 1 else c"0"
+    if node.carried is not None and "debug" in node.carried:
+        state = c"d"
+    if (node.trace_high | node.trace_low) == 0 or node.span_number == 0:
+        return chr(state) if node.decision == WITHOUT_IDS else ""
+    if node.decision == DEFERRED and state != c"d":
+        length -= 2
+    cdef str text = PyUnicode_New(length, 127)
+    cdef uint8_t *at = <uint8_t *> PyUnicode_DATA(text)
+    ft_hex_write(at, node.trace_high, 16)
+    ft_hex_write(at + 16, node.trace_low, 16)
+    at[32] = c"-"
+    ft_hex_write(at + 33, node.span_number, 16)
+    if length == B3_LENGTH:
+        at[49] = c"-"
+        at[50] = state
     return text
 
 

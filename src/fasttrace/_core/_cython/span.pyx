@@ -13,6 +13,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from fasttrace._core._cython.context cimport (
+    DEFERRED,
+    WITHOUT_IDS,
     Context,
     Node,
     as_node,
@@ -102,6 +104,7 @@ assert layout.RECORD_KIND_SPAN == KIND_SPAN
 cdef ft_process *PROCESS = process_state()
 cdef object VARIABLE = context_module.CURRENT
 cdef object INTERNAL = SpanKind.INTERNAL
+cdef object ZERO = 0
 cdef tuple KINDS = tuple(SpanKind)
 cdef tuple CODES = tuple(StatusCode)
 cdef str HTTP_STATUS_CODE = "http.response.status_code"
@@ -282,11 +285,14 @@ cdef class Tracer:
         begin(span)
         return span
 
+    # The default kind is SpanKind.INTERNAL, written as a number that `inspect` can read without binding.
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def start_as_current_span(
         self,
         name,
         context=None,
-        kind=SpanKind.INTERNAL,
+        kind=0,
         attributes=None,
         links=None,
         start_time=None,
@@ -318,7 +324,7 @@ cdef inline Span new_span(
     cdef Span span = Span.__new__(Span)
     span.tracer = tracer
     span.text = name if type(name) is str else text_of(name)
-    if kind is not INTERNAL:
+    if kind is not INTERNAL and kind is not ZERO:
         span.kind_number = number_of(kind, 4)
     if context is not None:
         span.parent = context
@@ -362,10 +368,10 @@ cdef int begin(Span span) except -1:
         parent = current()
     has_parent = parent is not None and (parent.trace_high | parent.trace_low) != 0 and parent.span_number != 0
     if recorder is None:
-        if has_parent:
+        if parent is not None:
             take_over(span, parent)
         span.state = NOT_RECORDING
-        if not (explicit and has_parent):
+        if not explicit:
             span.options &= ~MAKE_CURRENT
         return 0
     if recorder.generation != PROCESS.generation:
@@ -374,7 +380,7 @@ cdef int begin(Span span) except -1:
         reseed()
     recorder.started += 1
     if parent is not None:
-        span.bag = parent.bag
+        span.carried = parent.carried
     if has_parent:
         if type(parent) is Context:
             parent_span = (<Context> parent).span_object
@@ -389,9 +395,13 @@ cdef int begin(Span span) except -1:
         span.flags = parent.flags & TRACE_RANDOM
         span.parent_number = parent.span_number
         rule = (1 if parent.remote else 3) + (0 if parent.flags & TRACE_SAMPLED else 1)
+        if parent.decision == DEFERRED:
+            rule = 0
     else:
         local = False
         rule = 0
+        if parent is not None and parent.decision == WITHOUT_IDS:
+            rule = 1 if parent.flags & TRACE_SAMPLED else 2
         if recorder.id_generator is None:
             span.trace_high = ft_rng_next(&PROCESS.rng)
             span.trace_low = ft_rng_next_nonzero(&PROCESS.rng)
@@ -447,7 +457,8 @@ cdef int take_over(Span span, Node parent) except -1:
     span.flags = parent.flags
     span.remote = parent.remote
     span.header = parent.header
-    span.bag = parent.bag
+    span.carried = parent.carried
+    span.decision = parent.decision
     return 0
 
 

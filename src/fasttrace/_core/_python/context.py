@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from fasttrace._core.types import TraceState
+from fasttrace._core.types import BAGGAGE_KEY, TraceState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import EllipsisType
     from typing import Any
+
+
+# What a node says of the sampling decision: the sampled flag has it; there are ids, but it is left to us; there are
+# no ids, but the sampled flag has it.
+IN_FLAGS = 0
+DEFERRED = 1
+WITHOUT_IDS = 2
 
 
 def _in_range(value: Any, bits: int) -> int:
@@ -116,18 +124,23 @@ class SpanContext:
 class Node:
     """What a span inherits from; the base of Span and Context."""
 
-    __slots__ = ("_baggage", "_flags", "_header", "_remote", "_span_id", "_trace_id", "_wall_offset_ns")
+    __slots__ = ("_carried", "_decision", "_flags", "_header", "_remote", "_span_id", "_trace_id", "_wall_offset_ns")
 
     _trace_id: int
     _span_id: int
     _flags: int
     _remote: bool
     _header: str | None
-    _baggage: Mapping[str, str] | None
+    _decision: int
+    # Baggage and the fields of foreign formats; shared, therefore never changed.
+    _carried: dict[str, Any] | None
     _wall_offset_ns: int
 
     def _take_over(self, other: Node | SpanContext) -> None:
-        """The ids, flags and tracestate of another node or of a SpanContext."""
+        """The ids, flags and tracestate of another node or of a SpanContext, and what a node carries."""
+        if isinstance(other, Node):
+            self._decision = other._decision
+            self._carried = other._carried
         self._trace_id = other._trace_id
         self._span_id = other._span_id
         self._flags = other._flags
@@ -138,21 +151,44 @@ class Node:
         return SpanContext(self._trace_id, self._span_id, self._remote, self._flags, self._header)
 
 
-class Context(Node):
-    """What is current: a span's context, the span itself if it is ours, and baggage.
+def _carried_with(
+    inherited: dict[str, Any] | None, baggage: Mapping[str, str] | None, values: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """What a context carries when baggage is replaced and values are added, or removed by None."""
+    result = dict(inherited or {})
+    if baggage is not None:
+        result[BAGGAGE_KEY] = dict(baggage)
+    for key, item in dict(values or ()).items():
+        if item is None:
+            result.pop(key, None)
+        else:
+            result[key] = item
+    return result or None
 
-    ``Context(span_context=None, baggage=None)``: ``span_context`` is a ``SpanContext``, a ``Span`` or None
-    (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None.
+
+class Context(Node):
+    """What is current: a span's context, the span itself if it is ours, baggage, and what other formats carry.
+
+    ``Context(span_context=None, baggage=None, values=None, sampled=...)``: ``span_context`` is a ``SpanContext``, a
+    ``Span``, a ``Context`` or None (also reachable as ``span`` when it is a Span), ``baggage`` a mapping or None,
+    ``values`` a mapping of fields that one header format hands on (``debug``, ``datadog.origin``), None removing one.
+    ``sampled`` says what was decided where headers carry that apart from the ids: True, False, or None when the
+    decision is left to us; as the flags say if it is not given.
     """
 
     __slots__ = ("_span",)
 
     def __init__(
-        self, span_context: SpanContext | Node | None = None, baggage: Mapping[str, str] | None = None
+        self,
+        span_context: SpanContext | Node | None = None,
+        baggage: Mapping[str, str] | None = None,
+        values: Mapping[str, Any] | None = None,
+        sampled: bool | EllipsisType | None = ...,
     ) -> None:
         node = as_node(span_context)
         self._span: Any = None
-        self._baggage = None
+        self._carried = None
+        self._decision = IN_FLAGS
         self._wall_offset_ns = 0
         if node is None:
             self._trace_id = self._span_id = self._flags = 0
@@ -161,10 +197,19 @@ class Context(Node):
         else:
             self._take_over(node)
             self._wall_offset_ns = node._wall_offset_ns
-            self._baggage = node._baggage
             self._span = node._span if type(node) is Context else node
-        if baggage is not None:
-            self._baggage = dict(baggage)
+        if baggage is not None or values is not None:
+            self._carried = _carried_with(self._carried, baggage, values)
+        if sampled is not ...:
+            self._decide(sampled)
+
+    def _decide(self, sampled: Any) -> None:
+        has_ids = self._trace_id and self._span_id
+        self._flags = self._flags & 0xFE | (1 if sampled else 0)
+        if sampled is None:
+            self._decision = DEFERRED if has_ids else IN_FLAGS
+        else:
+            self._decision = IN_FLAGS if has_ids else WITHOUT_IDS
 
     @property
     def span_context(self) -> SpanContext | None:
@@ -172,7 +217,19 @@ class Context(Node):
 
     @property
     def baggage(self) -> dict[str, str]:
-        return dict(self._baggage or {})
+        return {} if self._carried is None else dict(self._carried.get(BAGGAGE_KEY, ()))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {} if self._carried is None else {k: item for k, item in self._carried.items() if k != BAGGAGE_KEY}
+
+    @property
+    def sampled(self) -> bool | None:
+        if self._decision == DEFERRED:
+            return None
+        if self._decision == IN_FLAGS and not (self._trace_id and self._span_id):
+            return None
+        return self._flags & 1 != 0
 
     @property
     def span(self) -> Any:

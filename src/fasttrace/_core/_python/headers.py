@@ -1,12 +1,15 @@
-"""The W3C text header and the OpenCensus binary header."""
+"""W3C ``traceparent``, single ``b3`` and the OpenCensus binary header."""
 
 from __future__ import annotations
 
-from fasttrace._core._python.context import Context, Node, SpanContext, as_node
+from fasttrace._core._python.context import DEFERRED, WITHOUT_IDS, Context, Node, SpanContext, as_node
+from fasttrace._core.types import DEBUG_VALUES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from fasttrace._core._python.span import Span
 
 _HEX = frozenset(b"0123456789abcdef")
 # Sampled and random; the other bits are reserved and not passed on.
@@ -18,24 +21,27 @@ def _number(text: bytes) -> int | None:
     return int(text, 16) if _HEX.issuperset(text) else None
 
 
-def parse_traceparent(value: Any, trace_state: str | None = None) -> Context | None:
+def _text(value: Any) -> bytes | None:
+    """The ASCII text of a header without blanks and tabs around it; None for any other object."""
+    if isinstance(value, str):
+        if not str.isascii(value):
+            return None
+        value = str.encode(value, "ascii")
+    elif not isinstance(value, bytes):
+        return None
+    return bytes(value).strip(b" \t")
+
+
+def parse_traceparent(value: Any, trace_state: str | None = None, base: Context | Span | None = None) -> Context | None:
     """Read a ``traceparent`` (W3C Trace Context level 2, section 3.2); None when it is malformed.
 
     Strict ASCII lower-case hex; spaces and tabs around the value are allowed. Version ff is
     refused, version 00 has nothing after its flags, higher versions may. Only the sampled and
     random flags are kept. Any object that is neither str nor bytes gives None. The context is
-    remote and carries the tracestate given, unread.
+    remote and carries the tracestate given, unread, and the values of ``base``, a Context or Span.
     """
-    if isinstance(value, str):
-        if not str.isascii(value):
-            return None
-        data = str.encode(value, "ascii")
-    elif isinstance(value, bytes):
-        data = bytes(value)
-    else:
-        return None
-    data = data.strip(b" \t")
-    if len(data) < 55 or data[2] != 0x2D or data[35] != 0x2D or data[52] != 0x2D:
+    data = _text(value)
+    if data is None or len(data) < 55 or data[2] != 0x2D or data[35] != 0x2D or data[52] != 0x2D:
         return None
     version, trace_id, span_id, flags = (
         _number(data[0:2]),
@@ -53,6 +59,8 @@ def parse_traceparent(value: Any, trace_state: str | None = None) -> Context | N
     context._flags = flags & _KNOWN_FLAGS
     context._remote = True
     context._header = trace_state if type(trace_state) is str and trace_state else None
+    if isinstance(base, Node):
+        context._carried = base._carried
     return context
 
 
@@ -67,6 +75,65 @@ def format_traceparent(span_context: Any) -> str:
     if node is None:
         return ""
     return f"00-{node._trace_id:032x}-{node._span_id:016x}-{node._flags & _KNOWN_FLAGS:02x}"
+
+
+_STATES = (b"0", b"1", b"d")
+
+
+def parse_b3(value: Any, base: Context | Span | None = None) -> Context | None:
+    """Read a single ``b3`` header (b3-propagation, "Single Header"); None when it is malformed.
+
+    Strict ASCII lower-case hex, trace ids of 16 or 32 digits. Without a state the decision is left to us
+    (``sampled`` is None); a state alone gives a context without ids that says what was decided. The parent's id
+    is checked and not kept, debug becomes the value ``debug``. The context carries the values of ``base``.
+    """
+    data = _text(value)
+    if data is None or len(data) > 68:
+        return None
+    if data in _STATES:
+        context = Context()
+        context._remote = True
+        context._decision = WITHOUT_IDS
+        return _with_state(context, data, base)
+    trace, _, rest = data.partition(b"-")
+    span, *more = rest.split(b"-")
+    if len(trace) not in (16, 32) or len(span) != 16:
+        return None
+    trace_id, span_id = _number(trace), _number(span)
+    if not trace_id or not span_id:
+        return None
+    state = more.pop(0) if more and len(more[0]) == 1 else b""
+    if state and state not in _STATES:
+        return None
+    if more and (len(more) > 1 or len(more[0]) != 16 or _number(more[0]) is None):
+        return None
+    context = Context(SpanContext(trace_id, span_id, True))
+    context._span = None  # as_node made a Context of the SpanContext: there is no span of ours
+    if not state:
+        context._decision = DEFERRED
+    return _with_state(context, state, base)
+
+
+def _with_state(context: Context, state: bytes, base: Any) -> Context:
+    if isinstance(base, Node):
+        context._carried = base._carried
+    if state in (b"1", b"d"):
+        context._flags = 1
+    if state == b"d":
+        context._carried = {**(context._carried or {}), **DEBUG_VALUES}
+    return context
+
+
+def format_b3(span_context: Any) -> str:
+    """The single ``b3`` header of a context, without the parent's id; "" when there is nothing to say."""
+    node = as_node(span_context)
+    if node is None:
+        return ""
+    state = "d" if node._carried is not None and "debug" in node._carried else "1" if node._flags & 1 else "0"
+    if not (node._trace_id and node._span_id):
+        return state if node._decision == WITHOUT_IDS else ""
+    ids = f"{node._trace_id:032x}-{node._span_id:016x}"
+    return ids if node._decision == DEFERRED and state != "d" else f"{ids}-{state}"
 
 
 def encode_binary(span_context: Any) -> bytes:

@@ -7,7 +7,17 @@ from _thread import RLock
 from weakref import ref
 
 from fasttrace._core._python import ids
-from fasttrace._core._python.context import CURRENT, Context, Node, SpanContext, as_node, detach
+from fasttrace._core._python.context import (
+    CURRENT,
+    DEFERRED,
+    IN_FLAGS,
+    WITHOUT_IDS,
+    Context,
+    Node,
+    SpanContext,
+    as_node,
+    detach,
+)
 from fasttrace._core._python.otlp import (
     attribute,
     attributes_of,
@@ -313,7 +323,8 @@ class Span(Node):
         self._trace_id = self._span_id = self._parent_span_id = self._flags = self._wall_offset_ns = 0
         self._remote = False
         self._header = None
-        self._baggage = None
+        self._carried = None
+        self._decision = IN_FLAGS
         self._status = _UNSET
         self._description: str | None = None
         self._start_time_ns = self._end_time_ns = 0
@@ -348,21 +359,22 @@ class Span(Node):
             parent = CURRENT.get()
         valid = parent if parent is not None and parent._trace_id and parent._span_id else None
         if recorder is None:
-            if valid is not None:
-                self._take_over(valid)
-                self._baggage = valid._baggage
+            if parent is not None:
+                self._take_over(parent)
             self._state = _NOT_RECORDING
-            self._make_current = self._make_current and explicit and valid is not None
+            self._make_current = self._make_current and explicit
             return
         generation = recorder._check_fork()
         with recorder._lock:
             recorder._started += 1
         if parent is not None:
-            self._baggage = parent._baggage
+            self._carried = parent._carried
         parent_span: Any = None
         local = False
         if valid is None:
             rule = 0
+            if parent is not None and parent._decision == WITHOUT_IDS:
+                rule = 1 if parent._flags & TRACE_FLAG_SAMPLED else 2
             self._trace_id, self._flags = _new_trace_id(recorder)
         else:
             parent_span = valid._span if type(valid) is Context else valid
@@ -374,6 +386,8 @@ class Span(Node):
             self._flags = valid._flags & TRACE_FLAG_RANDOM
             self._parent_span_id = valid._span_id
             rule = (1 if valid._remote else 3) + (0 if valid._flags & TRACE_FLAG_SAMPLED else 1)
+            if valid._decision == DEFERRED:
+                rule = 0
         if (self._trace_id & _RANDOMNESS) < recorder._thresholds[rule]:
             self._leave_out(recorder, valid, parent_span, explicit)
             return
@@ -833,7 +847,6 @@ def _unattached(node: Node | None) -> Span:
     span._state = _NOT_RECORDING
     if node is not None:
         span._take_over(node)
-        span._baggage = node._baggage
     return span
 
 
