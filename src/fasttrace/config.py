@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+PROPAGATORS = (
+    "tracecontext",
+    "baggage",
+    "b3",
+    "b3multi",
+    "jaeger",
+    "datadog",
+    "xray",
+    "plain",
+    "binary",
+    "env",
+    "none",
+)
 EXPORTERS = ("otlp", "jsonlines", "console", "memory", "spool", "none")
 
 # Read elsewhere, by the core's dispatcher and by setup.py.
@@ -136,14 +149,22 @@ def exporter(value: Any) -> Any:
     raise ValueError((f"{hint}; " if hint else "") + f"one of {', '.join(EXPORTERS)}")
 
 
-def names(value: Any) -> Any:
-    """Propagators: a list of objects and names, or names with commas between."""
-    if not isinstance(value, str):
-        return list(value)
-    found: list[str] = []
-    for word in value.split(","):
-        word = word.strip().lower()
-        if word and word not in found:
+def names(value: Any) -> tuple[str, ...]:
+    """Names, or text of names with commas between; each once."""
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError("names")
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def propagators(value: Any) -> list[Any]:
+    """A list of objects and names, or names with commas between."""
+    found: list[Any] = []
+    for item in value.split(",") if isinstance(value, str) else value:
+        word = item.strip().lower() if isinstance(item, str) else item
+        if isinstance(word, str) and word and word not in PROPAGATORS:
+            raise ValueError(f"names of {', '.join(PROPAGATORS)}, or objects with extract and inject; not {word}")
+        if word != "" and word not in found:
             found.append(word)
     return found
 
@@ -207,7 +228,18 @@ SETTINGS = (
         "where spans go; the spool unless an OTLP endpoint is set",
     ),
     Setting(
-        "propagators", names, None, (("FASTTRACE_PROPAGATORS", names), ("OTEL_PROPAGATORS", names)), "header formats"
+        "propagators",
+        propagators,
+        None,
+        (("FASTTRACE_PROPAGATORS", propagators), ("OTEL_PROPAGATORS", propagators)),
+        "header formats, read in this order and all written; tracecontext,baggage unless set",
+    ),
+    Setting(
+        "baggage_attributes",
+        names,
+        (),
+        (("FASTTRACE_BAGGAGE_ATTRIBUTES", names),),
+        "baggage that every span gets as attributes",
     ),
     Setting(
         "max_queue_spans",
@@ -297,6 +329,7 @@ class Settings:
     max_batch_bytes: int
     schedule_delay: float
     exit_timeout: float
+    baggage_attributes: tuple[str, ...]
     spool_dir: str | None
     spool_max_bytes: int
     jsonlines_path: str
@@ -331,10 +364,7 @@ def resolve(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Setting
 def _find(setting: Setting, arguments: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Any, str]:
     given = arguments.get(setting.name)
     if given is not None:
-        try:
-            return setting.read(given), "argument"
-        except ValueError as error:
-            raise ConfigurationError(f"{setting.name}={given!r}: use {error}") from None
+        return _argument(setting, given), "argument"
     for variable, read in setting.variables:
         raw = environ.get(variable, "")
         if not raw.strip():
@@ -344,6 +374,18 @@ def _find(setting: Setting, arguments: Mapping[str, Any], environ: Mapping[str, 
         except ValueError as error:
             refuse(variable, raw, str(error))
     return setting.default, "default"
+
+
+def _argument(setting: Setting, given: Any) -> Any:
+    try:
+        return setting.read(given)
+    except ValueError as error:
+        raise ConfigurationError(f"{setting.name}={given!r}: use {error}") from None
+
+
+def check_argument(name: str, given: Any) -> Any:
+    """The value of one argument that is not a setting of the provider; ConfigurationError for a bad one."""
+    return next(_argument(setting, given) for setting in SETTINGS if setting.name == name)
 
 
 def refuse(variable: str, value: str, accepted: str) -> None:

@@ -4,4 +4,25 @@ from __future__ import annotations
 
 from fasttrace._core import Context, Span, SpanContext, TraceState, attach, current_node, current_span, detach
 
-__all__ = ["Context", "Span", "SpanContext", "TraceState", "attach", "current_node", "current_span", "detach"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Context", "Span", "SpanContext", "TraceState", "attach", "current_node", "current_span", "detach", "use"]
+
+
+class use:  # noqa: N801 - reads as a statement: with use(context):
+    """``with use(context):`` makes a context or a span current for the block, without ending a span at its end."""
+
+    __slots__ = ("_node", "_token")
+
+    def __init__(self, context: Context | Span) -> None:
+        self._node = context
+        self._token: Any = None
+
+    def __enter__(self) -> Context | Span:
+        self._token = attach(self._node)
+        return self._node
+
+    def __exit__(self, *exception: object) -> None:
+        detach(self._node, self._token)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fasttrace._core import SpanLimits
     from fasttrace.export.base import Exporter
-    from fasttrace.propagation import Propagator
+    from fasttrace.propagation.base import Propagator
     from fasttrace.sampling import Sampler
 
 
@@ -40,6 +40,7 @@ class TracerProvider:
         max_batch_bytes: int | None = None,
         schedule_delay: float | None = None,
         exit_timeout: float | None = None,
+        baggage_attributes: Iterable[str] | None = None,
     ) -> None:
         import os
 
@@ -57,6 +58,7 @@ class TracerProvider:
             "max_batch_bytes": max_batch_bytes,
             "schedule_delay": schedule_delay,
             "exit_timeout": exit_timeout,
+            "baggage_attributes": baggage_attributes,
         }
         self.settings = settings = config.resolve(arguments, os.environ)
         self.sampler = sampling.parse(settings.sampler, settings.sampler_argument)
@@ -68,6 +70,7 @@ class TracerProvider:
             thresholds=self.sampler.thresholds(),
             id_generator=id_generator,
             on_first_record=self._start,
+            baggage_attributes=settings.baggage_attributes,
         )
         self.pipeline = Pipeline(
             self.recorder,
@@ -156,6 +159,7 @@ def configure(
     max_batch_bytes: int | None = None,
     schedule_delay: float | None = None,
     exit_timeout: float | None = None,
+    baggage_attributes: Iterable[str] | None = None,
 ) -> TracerProvider:
     """Trace this process. Tracers handed out before go live; called again, it flushes and replaces the provider.
 
@@ -164,12 +168,17 @@ def configure(
     ``sampler``: one of ``fasttrace.sampling``, a name or a ratio; default: everything, as the parent says.
     ``exporter``: an exporter or ``otlp``, ``jsonlines``, ``console``, ``memory``, ``spool``, ``none``; default:
     ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
-    ``propagators``: names or objects for ``extract`` and ``inject``. Queue and batches are bounded by
+    ``propagators``: names or objects for ``extract`` and ``inject``, in order. ``baggage_attributes``: names of
+    baggage that every span gets as attributes. Queue and batches are bounded by
     spans and by bytes, ``schedule_delay`` and ``exit_timeout`` are seconds.
 
     Raises ConfigurationError for a value that can't be used, naming it and what is accepted.
     """
     global _provider
+    from fasttrace import config
+
+    if propagators is not None:
+        propagators = config.check_argument("propagators", propagators)
     provider = TracerProvider(
         service_name=service_name,
         resource=resource,
@@ -183,12 +192,11 @@ def configure(
         max_batch_bytes=max_batch_bytes,
         schedule_delay=schedule_delay,
         exit_timeout=exit_timeout,
+        baggage_attributes=baggage_attributes,
     )
-    chosen = propagators if propagators is not None else provider.settings.propagators
-    if chosen is not None:
-        from fasttrace import propagation
+    from fasttrace import propagation
 
-        propagation.set_propagators(chosen)
+    propagation.set_propagators(propagators if propagators is not None else provider.settings.propagators)
     with _lock:
         previous, _provider = _provider, provider
         _tracers.bind(None if provider.settings.disabled else provider.recorder)

@@ -192,3 +192,93 @@ def test_twins_read_the_same_binary_headers(both: Any, data: bytes) -> None:
 
 def _fields(context: Any) -> tuple[Any, ...]:
     return context.trace_id, context.span_id, context.trace_flags, context.is_remote
+
+
+B3_LIKE = st.one_of(
+    st.text(max_size=70),
+    st.from_regex(
+        r"[ \t]?([0-9a-f]{15,17}|[0-9a-f]{31,33})-[0-9a-fA-F]{15,17}(-[01d2]?)?(-[0-9a-f]{15,17})?[ \n]?",
+        fullmatch=True,
+    ),
+    st.sampled_from(["0", "1", "d", "2", "-", ""]),
+    st.builds(
+        lambda at, char: f"{TRACE}-{SPAN}-1-{SPAN}"[:at] + char + f"{TRACE}-{SPAN}-1-{SPAN}"[at + 1 :],
+        st.integers(0, 68),
+        st.characters(codec="utf-8"),
+    ),
+)
+
+
+@given(text=B3_LIKE)
+def test_twins_read_and_write_the_same_b3(both: Any, text: str) -> None:
+    for value in (text, text.encode("utf-8", "surrogatepass")):
+        seen = []
+        for core in both:
+            base = core.context.Context(None, {"a": "b"})
+            context = core.headers.parse_b3(value, base)
+            if context is None:
+                seen.append(None)
+                continue
+            assert context.baggage == {"a": "b"}
+            ids = context.span_context and _fields(context.span_context)
+            seen.append((ids, context.sampled, context.values, core.headers.format_b3(context)))
+        assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("value", [None, 7, [], object(), bytearray(b"0")])
+def test_b3_takes_text_and_bytes_only(core: Any, value: object) -> None:
+    assert core.headers.parse_b3(value) is None
+    assert core.headers.format_b3(value) == ""
+
+
+@given(
+    trace_id=st.integers(0, 2**128 - 1),
+    span_id=st.integers(0, 2**64 - 1),
+    sampled=st.sampled_from([True, False, None, ...]),
+    debug=st.booleans(),
+)
+def test_b3_round_trips_every_state(core: Any, trace_id: int, span_id: int, sampled: Any, debug: bool) -> None:
+    ids = core.context.SpanContext(trace_id, span_id, True, 1)
+    context = core.context.Context(ids, None, {"debug": True} if debug else None, sampled)
+    text = core.headers.format_b3(context)
+    back = core.headers.parse_b3(text)
+    if not text:
+        assert not ids.is_valid
+        assert sampled in (None, ...)
+        return
+    assert (back.span_context is None) == (not ids.is_valid)
+    assert back.sampled == (True if debug else context.sampled)
+    assert bool(back.values) == debug
+
+
+def test_a_remote_decision_reaches_the_sampler(core: Any) -> None:
+    from traced import Traced
+
+    never = 2**56
+    thresholds = (never, 0, never, 0, never)  # a root is left out, a sampled parent followed
+    for header, recorded in (
+        ("1", True),
+        ("0", False),
+        ("d", True),
+        (f"{TRACE}-{SPAN}", False),
+        (f"{TRACE}-{SPAN}-1", True),
+    ):
+        traced = Traced(core, thresholds=thresholds)
+        context = core.headers.parse_b3(header)
+        with traced.tracer.start_as_current_span("operation", context) as span:
+            assert span.is_recording() == recorded, header
+            if header == "d":
+                assert core.headers.format_b3(span).endswith("-d"), "debug is handed on"
+    traced = Traced(core, thresholds=(0, 0, never, 0, never))  # a root is kept: so is what was left to us
+    with traced.tracer.start_as_current_span("operation", core.headers.parse_b3(f"{TRACE}-{SPAN}")) as span:
+        assert span.is_recording()
+        assert span.trace_id_hex == TRACE
+
+
+def test_a_tracer_without_a_recorder_forwards_decision_debug_and_baggage(core: Any) -> None:
+    tracer = core.span.Tracer(__import__("fasttrace").InstrumentationScope("library"))
+    for header in ("0", "d", f"{TRACE}-{SPAN}", f"{TRACE}-{SPAN}-d"):
+        context = core.headers.parse_b3(header, core.context.Context(None, {"a": "b"}))
+        with tracer.start_as_current_span("operation", context):
+            assert core.headers.format_b3(core.context.current_node()) == header
+            assert core.context.Context(core.context.current_node()).baggage == {"a": "b"}

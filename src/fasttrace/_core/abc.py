@@ -386,12 +386,14 @@ class Tracer(Protocol):
 class Recorder(Protocol):
     """Module ``span``. What a provider's tracers share: queue, limits, sampler, counters, the active spans.
 
-    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None)``.
+    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None,
+    baggage_attributes=())``.
 
     ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
     a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process.
+    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
+    gets as attributes.
     """
 
     ring: Ring

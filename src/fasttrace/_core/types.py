@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from fasttrace._core.tracestate import TraceState as TraceState
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,66 +129,6 @@ def _limit(name: str, value: int | None) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name}={value!r}: a limit is a whole number of 0 or more, or None for unlimited")
     return value
-
-
-class TraceState:
-    """The ``tracestate`` header of a span context (W3C Trace Context, section 3.3), read on demand.
-
-    Behaves as a read-only mapping in the order of the header. Equality is that of the header text.
-    """
-
-    __slots__ = ("_header", "_members")
-
-    def __init__(self, header: str = "") -> None:
-        self._header = header
-        self._members: dict[str, str] | None = None
-
-    def _read(self) -> dict[str, str]:
-        if self._members is None:
-            members: dict[str, str] = {}
-            for member in self._header.split(","):
-                key, equals, value = member.strip(" \t").partition("=")
-                if equals:
-                    members.setdefault(key, value)
-            self._members = members
-        return self._members
-
-    def to_header(self) -> str:
-        """The header's text, "" when there are no members."""
-        return self._header
-
-    def get(self, key: str, default: str | None = None) -> str | None:
-        """The value of a member, or the default."""
-        return self._read().get(key, default)
-
-    def __getitem__(self, key: str) -> str:
-        return self._read()[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._read()
-
-    def __iter__(self) -> Any:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    def keys(self) -> Any:
-        """The members' keys in the order of the header."""
-        return self._read().keys()
-
-    def items(self) -> Any:
-        """The members in the order of the header."""
-        return self._read().items()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TraceState) and self._header == other._header
-
-    def __hash__(self) -> int:
-        return hash(self._header)
-
-    def __repr__(self) -> str:
-        return f"TraceState({self._header!r})"
 
 
 class InstrumentationScope:

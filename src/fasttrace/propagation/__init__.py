@@ -1,89 +1,106 @@
 """Contexts in and out of the headers of requests and messages.
 
-``extract`` and ``inject`` use the formats that ``configure`` chose (W3C ``tracecontext`` unless told
-otherwise). Extraction never raises, and without a usable header gives back the context it was handed.
+``extract`` and ``inject`` use the formats that ``configure(propagators=...)`` or ``OTEL_PROPAGATORS`` chose, W3C
+``tracecontext`` and ``baggage`` unless told otherwise. Extraction goes through them in order, each starting from what
+the one before it found: of two that find ids the later one wins, and a decision without ids never beats ids.
+Extraction never raises, and without a usable header gives back the context it was handed. All formats are written.
 """
 
 from __future__ import annotations
 
 from fasttrace.context import Context, Span, current_node
 from fasttrace.errors import ConfigurationError
-from fasttrace.propagation import binary
+from fasttrace.propagation.carrier import MessageSetter, Through
 from fasttrace.propagation.tracecontext import TraceContextPropagator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, TypeVar
+
+    from fasttrace.propagation.base import Propagator
 
     Carrier = TypeVar("Carrier")
 
-    class Propagator(Protocol):
-        """One header format."""
+__all__ = ["MessageSetter", "TraceContextPropagator", "extract", "get_propagator", "inject", "set_propagators"]
 
-        @property
-        def fields(self) -> tuple[str, ...]:
-            """The names of the headers."""
-            ...
-
-        def extract(self, carrier: Any, context: Context | Span | None = None) -> Context:
-            """The context in the carrier's headers, else the one given."""
-            ...
-
-        def inject(self, carrier: Any, context: Context | Span | None = None) -> None:
-            """Write the context's headers into the carrier; nothing for an invalid context."""
-            ...
-
-
-__all__ = ["TraceContextPropagator", "binary", "extract", "get_propagator", "inject", "set_propagators"]
-
-_KNOWN = {"tracecontext": TraceContextPropagator}
-# Names of OTEL_PROPAGATORS that carry no span context, or that are accepted so that a shared environment works.
-_WITHOUT_SPAN_CONTEXT = ("baggage", "none")
+# Module and class by name; a format's module is loaded when it is chosen.
+FORMATS = {
+    "tracecontext": ("tracecontext", "TraceContextPropagator"),
+    "baggage": ("baggage", "BaggagePropagator"),
+    "b3": ("b3", "B3Propagator"),
+    "b3multi": ("b3", "B3MultiPropagator"),
+    "jaeger": ("jaeger", "JaegerPropagator"),
+    "datadog": ("datadog", "DatadogPropagator"),
+    "xray": ("xray", "XRayPropagator"),
+    "plain": ("plain", "PlainPropagator"),
+    "binary": ("binary", "BinaryPropagator"),
+    "env": ("env", "EnvPropagator"),
+}
 
 
 def get_propagator(name: str) -> Propagator:
-    """The propagator of that name in OTEL_PROPAGATORS; ConfigurationError for an unknown one."""
+    """The propagator of that name in OTEL_PROPAGATORS, or datadog, plain, binary, env.
+
+    Raises ConfigurationError for an unknown name.
+    """
     try:
-        return _KNOWN[name]()
+        module, cls = FORMATS[name]
     except KeyError:
-        raise ConfigurationError(f"propagator={name!r}: known are {', '.join(sorted(_KNOWN))}") from None
+        raise ConfigurationError(f"propagator={name!r}: known are {', '.join(FORMATS)}") from None
+    from importlib import import_module
+
+    made: Propagator = getattr(import_module(f"fasttrace.propagation.{module}"), cls)()
+    return made
 
 
-_active: tuple[Propagator, ...] = (TraceContextPropagator(),)
+# None is the default pair, made at first use: reading baggage needs modules that importing this package must not.
+_active: tuple[Propagator, ...] | None = None
 
 
-def set_propagators(propagators: Iterable[Propagator | str]) -> None:
-    """Use these for ``extract`` (the last that finds something wins) and ``inject`` (all write)."""
+def _formats() -> tuple[Propagator, ...]:
     global _active
-    _active = tuple(
-        get_propagator(item) if isinstance(item, str) else item
-        for item in propagators
-        if not (isinstance(item, str) and item in _WITHOUT_SPAN_CONTEXT)
+    if _active is None:
+        _active = (TraceContextPropagator(), get_propagator("baggage"))
+    return _active
+
+
+def set_propagators(propagators: Iterable[Propagator | str] | None) -> None:
+    """Use these for ``extract`` and ``inject``; ``none`` is no format at all, None the default ones."""
+    global _active
+    _active = (
+        None
+        if propagators is None
+        else tuple(get_propagator(item) if isinstance(item, str) else item for item in propagators if item != "none")
     )
 
 
-def extract(carrier: Any, context: Context | Span | None = None) -> Context:
+def extract(carrier: Any, context: Context | Span | None = None, getter: Any = None) -> Context:
     """The context that a carrier's headers hold, to be handed to ``start_as_current_span(context=...)``.
 
-    ``carrier`` is a mapping, a multi-dict, or pairs of names and values, text or bytes (ASGI). Never
-    raises. Without a usable header: the context given, or what is current, or an empty one.
+    ``carrier`` is a mapping, a multi-dict, pairs of names and values (text or bytes, as ASGI has them) or a WSGI
+    environ; ``getter`` reads any other (OpenTelemetry's ``Getter``). Never raises. Without a usable header: the
+    context given, or what is current, or an empty one.
     """
-    found = context
-    for propagator in _active:
-        found = propagator.extract(carrier, found)
-    if type(found) is Context:
-        return found
-    node = current_node() if found is None else found
-    return node if type(node) is Context else Context(node)
+    found: Any = current_node() if context is None else context
+    if getter is not None:
+        carrier = Through(carrier, getter)
+    for propagator in _formats() if _active is None else _active:
+        try:
+            found = propagator.extract(carrier, found)
+        except Exception:  # a format of the user's own: the request goes on without it
+            continue
+    return found if type(found) is Context else Context(found)
 
 
-def inject(carrier: Carrier, context: Context | Span | None = None) -> Carrier:
+def inject(carrier: Carrier, context: Context | Span | None = None, setter: Any = None) -> Carrier:
     """Write the headers of a context, or of what is current, into a carrier, and give the carrier back.
 
-    ``carrier`` is a mutable mapping or a list of pairs; a list whose first name is bytes gets bytes.
-    An invalid context writes nothing. Raises TypeError for a carrier that can't be written to.
+    ``carrier`` is a mutable mapping or a list of pairs; a list whose first name is bytes gets bytes. ``setter``
+    writes any other (OpenTelemetry's ``Setter``); ``MessageSetter()`` writes Kafka's message headers. An invalid
+    context writes nothing. Raises TypeError for a carrier that can't be written to.
     """
-    for propagator in _active:
-        propagator.inject(carrier, context)
+    target: Any = carrier if setter is None else Through(carrier, None, setter)
+    for propagator in _formats() if _active is None else _active:
+        propagator.inject(target, context)
     return carrier

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fasttrace._core import headers
-from fasttrace.context import Context, Span, current_node
+from fasttrace.context import Context, Span, TraceState, current_node
 from fasttrace.propagation.carrier import first, put, values
 
 TYPE_CHECKING = False
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class TraceContextPropagator:
-    """Reads and writes ``traceparent`` and ``tracestate`` (W3C Trace Context level 2, sections 3.2 and 3.3)."""
+    """Reads and writes ``traceparent`` and ``tracestate`` (W3C Trace Context level 2, sections 3.2 and 3.3).
+
+    A tracestate with an invalid member, or more than 32, is dropped as a whole and never harms the traceparent.
+    """
 
     fields = ("traceparent", "tracestate")
 
@@ -21,7 +24,9 @@ class TraceContextPropagator:
         text = first(carrier, "traceparent")
         if text is None:
             return context
-        found = headers.parse_traceparent(text, _trace_state(values(carrier, "tracestate")))
+        state = values(carrier, "tracestate")
+        header = TraceState.from_header(state).to_header() if state else None
+        found = headers.parse_traceparent(text, header, context)
         return context if found is None else found
 
     def inject(self, carrier: Any, context: Context | Span | None = None) -> None:
@@ -37,11 +42,3 @@ class TraceContextPropagator:
         state = carrying.trace_state.to_header()
         if state:
             put(carrier, "tracestate", state)
-
-
-def _trace_state(fields: list[str]) -> str | None:
-    """Several fields are one list; what is not printable ASCII is dropped, and never harms the traceparent."""
-    text = ",".join(field.strip(" \t") for field in fields)
-    if not text.isascii() or not text.isprintable():
-        return None
-    return text.strip(" ,") or None

@@ -15,6 +15,7 @@ cdef class Recorder:
     cdef readonly list scopes
     cdef object id_generator
     cdef object on_first_record
+    cdef tuple baggage_attributes  # the names, or None
     cdef bint running
     cdef public bint closed
     cdef uint32_t generation

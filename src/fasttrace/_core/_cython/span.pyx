@@ -47,7 +47,16 @@ from fasttrace._core._cython.ring cimport Ring
 
 from fasttrace._core import layout
 from fasttrace._core._cython import context as context_module
-from fasttrace._core.types import InstrumentationScope, Link, SpanKind, SpanLimits, Status, StatusCode, TraceState
+from fasttrace._core.types import (
+    BAGGAGE_KEY,
+    InstrumentationScope,
+    Link,
+    SpanKind,
+    SpanLimits,
+    Status,
+    StatusCode,
+    TraceState,
+)
 from fasttrace._core.values import exception_attributes, exception_description
 
 cdef extern from "Python.h":
@@ -124,16 +133,25 @@ cdef int64_t count_of(object limit) except? -2:
 cdef class Recorder:
     """Module ``span``. What a provider's tracers share: queue, limits, sampler, counters, the active spans.
 
-    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None)``.
+    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None,
+    baggage_attributes=())``.
 
     ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
     a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process.
+    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
+    gets as attributes.
     """
 
     def __init__(
-        self, Ring ring not None, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None
+        self,
+        Ring ring not None,
+        *,
+        limits=None,
+        thresholds=(0, 0, 0, 0, 0),
+        id_generator=None,
+        on_first_record=None,
+        baggage_attributes=(),
     ):
         limits = SpanLimits() if limits is None else limits
         self.ring = ring
@@ -142,6 +160,7 @@ cdef class Recorder:
         self.thresholds = thresholds
         self.id_generator = id_generator
         self.on_first_record = on_first_record
+        self.baggage_attributes = tuple(baggage_attributes) or None
         self.generation = PROCESS.generation
         self.max_attributes = count_of(limits.max_span_attributes)
         self.max_attribute_length = count_of(limits.max_span_attribute_length)
@@ -442,11 +461,22 @@ cdef int begin(Span span) except -1:
     span.start_ns = now + span.wall_offset_ns
     span.state = RECORDING
     link(recorder, span)
+    if recorder.baggage_attributes is not None and span.carried is not None:
+        copy_baggage(span)
     if span.start_attributes is not None:
         set_many(span, span.start_attributes)
         span.start_attributes = None
     if span.start_rest is not None:
         start_rest(span)
+    return 0
+
+
+cdef int copy_baggage(Span span) except -1:
+    cdef dict members = span.carried.get(BAGGAGE_KEY)
+    if members is not None:
+        for name in span.recorder.baggage_attributes:
+            if name in members:
+                set_one(span, name, members[name])
     return 0
 
 

@@ -42,7 +42,16 @@ from fasttrace._core.layout import (
     TRACE_FLAG_RANDOM,
     TRACE_FLAG_SAMPLED,
 )
-from fasttrace._core.types import InstrumentationScope, Link, SpanKind, SpanLimits, Status, StatusCode, TraceState
+from fasttrace._core.types import (
+    BAGGAGE_KEY,
+    InstrumentationScope,
+    Link,
+    SpanKind,
+    SpanLimits,
+    Status,
+    StatusCode,
+    TraceState,
+)
 from fasttrace._core.values import exception_attributes, exception_description
 
 TYPE_CHECKING = False
@@ -85,12 +94,14 @@ def _time_ns(value: Any) -> int | None:
 class Recorder:
     """Module ``span``. What a provider's tracers share: queue, limits, sampler, counters, the active spans.
 
-    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None)``.
+    ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None,
+    baggage_attributes=())``.
 
     ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
     a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process.
+    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
+    gets as attributes.
     """
 
     def __init__(
@@ -101,6 +112,7 @@ class Recorder:
         thresholds: tuple[int, ...] = (0, 0, 0, 0, 0),
         id_generator: Any = None,
         on_first_record: Callable[[], None] | None = None,
+        baggage_attributes: Iterable[str] = (),
     ) -> None:
         self.ring = ring
         self.limits = SpanLimits() if limits is None else limits
@@ -109,6 +121,7 @@ class Recorder:
         self.closed = False
         self._id_generator = id_generator
         self._on_first_record = on_first_record
+        self._baggage_attributes = tuple(baggage_attributes)
         self._reset()
 
     def _reset(self) -> None:
@@ -408,6 +421,11 @@ class Span(Node):
         self._state = _RECORDING
         with recorder._lock:
             recorder._active[id(self)] = ref(self)
+        if recorder._baggage_attributes and self._carried is not None:
+            members = self._carried.get(BAGGAGE_KEY, {})
+            for name in recorder._baggage_attributes:
+                if name in members:
+                    self.set_attribute(name, members[name])
         if attributes is not None:
             self._set_many(attributes)
         given = _time_ns(start_time)
