@@ -8,13 +8,14 @@ FASTTRACE_BUILD_DEBUG=1          no optimisation, assertions; flags from FASTTRA
 
 import os
 import sys
+from glob import glob
+from zlib import crc32
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "span")
 FOLDER = "src/fasttrace/_core/_cython"
-GENERATED = "build/cython"  # never beside the sources: sdists and wheels carry no generated C
 WAYS_OUT = (
     "fasttrace could not build its compiled core: {reason}\n"
     "Either install a C compiler and the headers of this Python (Debian: apt install gcc python3-dev), or build the "
@@ -36,6 +37,19 @@ def flag(name):
     return os.environ.get(name, "") not in ("", "0")
 
 
+def build_folder():
+    """One for each kind of build: neither cythonize nor setuptools sees that directives or flags have changed."""
+    names = (
+        "FASTTRACE_BUILD_TRACE",
+        "FASTTRACE_BUILD_DEBUG",
+        "FASTTRACE_BUILD_CFLAGS",
+        "FASTTRACE_BUILD_LDFLAGS",
+        "CC",
+    )
+    chosen = [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+    return f"build/{crc32(' '.join(chosen).encode()):08x}" if chosen else "build/release"
+
+
 def extensions():
     try:
         from Cython.Build import cythonize
@@ -55,6 +69,7 @@ def extensions():
                 f"fasttrace._core._cython.{name}",
                 [f"{FOLDER}/{name}.pyx"],
                 include_dirs=[f"{FOLDER}/native"],
+                depends=sorted(glob(f"{FOLDER}/native/*.h")),
                 define_macros=[("CYTHON_TRACE_NOGIL", "1")]
                 if trace
                 else []
@@ -65,8 +80,8 @@ def extensions():
             )
             for name in MODULES
         ],
-        # Each kind of build has its own: cythonize does not see that directives have changed.
-        build_dir=GENERATED + ("-trace" if trace else "") + ("-debug" if debug else ""),
+        # Never beside the sources: sdists and wheels carry no generated C.
+        build_dir=f"{build_folder()}/cython",
         include_path=["src"],
         annotate=flag("FASTTRACE_BUILD_ANNOTATE"),
         compiler_directives={
@@ -89,6 +104,7 @@ if build not in ("cython", "pure"):
     sys.exit(f"FASTTRACE_BUILD={build!r}: use cython or pure")
 pure = build == "pure"
 setup(
+    options={"build": {"build_base": build_folder() if not pure else "build/pure"}},
     ext_modules=[] if pure else extensions(),
     cmdclass={} if pure else {"build_ext": Build},
     exclude_package_data={"fasttrace._core._cython": ["*.pyx", "*.pxd", "*.pyi", "native/*"]} if pure else {},

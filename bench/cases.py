@@ -22,7 +22,23 @@ CASES = (
     "request of 6 spans",
     "unsampled root",
     "unsampled child",
+    "extract and inject",
 )
+# What a request between services brings: traceparent among eleven others.
+REQUEST_HEADERS = {
+    "host": "checkout.example",
+    "user-agent": "client/1.0",
+    "accept": "application/json",
+    "accept-encoding": "gzip",
+    "connection": "keep-alive",
+    "content-length": "512",
+    "content-type": "application/json",
+    "authorization": "Bearer token",
+    "x-request-id": "6f1c9a3e",
+    "x-forwarded-for": "10.0.0.7",
+    "x-forwarded-proto": "https",
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+}
 # How many spans one call makes; samples stay below every queue's depth.
 SPANS_PER_CALL = {"request of 6 spans": 6}
 
@@ -114,7 +130,7 @@ class Subject:
 
 def ours(name: str) -> Subject:
     """fasttrace's core, ``cython`` or ``python``: everything up to the encoded record in the ring."""
-    from fasttrace import _core
+    from fasttrace import _core, propagation
     from fasttrace._core.layout import THRESHOLD_NEVER
 
     implementation, _reason, modules = _core.load(name)
@@ -141,6 +157,11 @@ def ours(name: str) -> Subject:
         return time.thread_time_ns() - begin
 
     cases = span_cases(tracer.start_as_current_span, unsampled.start_as_current_span)
+    # The public functions belong to the implementation in use; of the other one its half in the core is measured.
+    headers: Any = propagation if name == _core.IMPL else modules["headers"]
+    extract = headers.extract if headers is propagation else headers.extract_w3c
+    inject = headers.inject if headers is propagation else headers.inject_w3c
+    cases["extract and inject"] = lambda: inject({}, extract(REQUEST_HEADERS))
     return Subject(name, cases, unsampled.start_as_current_span, drain)
 
 
@@ -166,11 +187,13 @@ def floor() -> Subject:
 
     cases: dict[str, Operation] = dict.fromkeys(CASES, span)
     cases["request of 6 spans"] = request
+    cases["extract and inject"] = lambda: {"traceparent": REQUEST_HEADERS.get("traceparent")}
     return Subject("floor", cases, make, lambda: 0)
 
 
 def opentelemetry() -> Subject:
     """The OpenTelemetry SDK with its batch processor and an exporter that encodes as the OTLP exporter does."""
+    from opentelemetry import propagate
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -199,4 +222,6 @@ def opentelemetry() -> Subject:
         spent, exporter.spent = exporter.spent, 0
         return spent
 
-    return Subject("otel", span_cases(start, unsampled_start), unsampled_start, drain)
+    cases = span_cases(start, unsampled_start)
+    cases["extract and inject"] = lambda: propagate.inject({}, propagate.extract(REQUEST_HEADERS))
+    return Subject("otel", cases, unsampled_start, drain)

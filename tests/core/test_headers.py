@@ -282,3 +282,62 @@ def test_a_tracer_without_a_recorder_forwards_decision_debug_and_baggage(core: A
         with tracer.start_as_current_span("operation", context):
             assert core.headers.format_b3(core.context.current_node()) == header
             assert core.context.Context(core.context.current_node()).baggage == {"a": "b"}
+
+
+NAMES = st.sampled_from(
+    [
+        "traceparent",
+        "Traceparent",
+        "TRACESTATE",
+        "tracestate",
+        "baggage",
+        "Baggage",
+        "host",
+        "wsgi.version",
+        "x" * 11,
+        7,
+        None,
+    ]
+)
+HEADER_VALUES = st.one_of(
+    st.sampled_from([f"00-{TRACE}-{SPAN}-01", "broken", "a=1,b=2", "A=1", "ü"]),
+    st.integers(),
+    st.none(),
+    st.binary(max_size=9),
+)
+PAIRS = st.lists(st.tuples(NAMES, HEADER_VALUES), max_size=6)
+
+
+@given(pairs=PAIRS, shape=st.sampled_from(["dict", "list", "bytes", "tuple"]), with_base=st.booleans())
+def test_twins_take_the_same_quick_way_and_it_leads_where_the_general_one_does(
+    both: Any, pairs: list[Any], shape: str, with_base: bool
+) -> None:
+    from fasttrace.propagation.baggage import BaggagePropagator
+    from fasttrace.propagation.tracecontext import TraceContextPropagator
+
+    if shape == "bytes":
+        pairs = [
+            (n.encode(), v.encode("latin-1") if isinstance(v, str) else v) if isinstance(n, str) else (n, v)
+            for n, v in pairs
+        ]
+    carrier: Any = {"dict": dict, "tuple": tuple}.get(shape, list)(pairs)
+    seen = []
+    for core in both:
+        base = core.context.Context(core.context.SpanContext(1, 2, True, 1), {"a": "b"}) if with_base else None
+        found = core.headers.extract_w3c(carrier, base)
+        if found is None:
+            seen.append(None)
+            continue
+        ids = found.span_context
+        seen.append((ids and _fields(ids), ids and ids.trace_state.to_header(), found.baggage))
+        if core.name == "cython":  # the one that the propagators of this process use
+            general: Any = base
+            for propagator in (TraceContextPropagator(), BaggagePropagator()):
+                general = propagator.extract(carrier, general)
+            general = core.context.Context(general)
+            assert general.span_context == found.span_context
+            assert general.baggage == found.baggage
+        written: dict[str, str] = {}
+        assert core.headers.inject_w3c(written, found) == (not found.baggage)
+        seen.append(written)
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]

@@ -37,7 +37,9 @@ static void hexadecimal(void) {
     uint8_t text[16];
     for (int character = 0; character < 256; character++) {
         int is_digit = (character >= '0' && character <= '9') || (character >= 'a' && character <= 'f');
-        CHECK((ft_hex_digit((uint8_t)character) != 0xFF) == is_digit);
+        CHECK((ft_hex_values[character] != 0xFF) == is_digit);
+        uint8_t one = (uint8_t)character;
+        CHECK((ft_hex_read(&one, 1, &value) == 0) == is_digit);
     }
     CHECK(ft_hex_read((const uint8_t *)"ffffffffffffffff", 16, &value) == 0 && value == UINT64_MAX);
     CHECK(ft_hex_read((const uint8_t *)"0000000000000001", 16, &value) == 0 && value == 1);

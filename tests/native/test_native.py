@@ -21,7 +21,7 @@ SANITIZERS = {
     "optimised": ["-O3"],
 }
 # The nightly run sets more; here it is enough to wrap a small ring many thousand times.
-RECORDS = os.environ.get("FASTTRACE_STRESS_RECORDS", "100000")
+RECORDS = os.environ.get("STRESS_RECORDS", "100000")
 
 Build = Callable[[str, str], Path]
 

@@ -127,6 +127,21 @@ class Headers(Protocol):
         """The ``traceparent`` of a context, version 00; "" when the context is invalid."""
         ...
 
+    def extract_w3c(self, carrier: Any, context: Context | Span | None = None) -> Context | None:
+        """The context in the W3C headers of a plain dict or a list of pairs; None when the general way must be taken.
+
+        That is: for any other carrier, a name or a value that is neither text nor bytes, a WSGI environ, a field that
+        comes twice and may, and for baggage. ``context`` None is what is current; without a usable header its Context.
+        """
+        ...
+
+    def inject_w3c(self, carrier: Any, context: Context | Span | None = None) -> bool:
+        """Write the W3C headers of a context, or of what is current, into a plain dict; False if it has baggage, too.
+
+        False, and nothing written, for any other carrier. An invalid context writes nothing.
+        """
+        ...
+
     def parse_b3(self, value: str | bytes, base: Context | Span | None = None) -> Context | None:
         """Read a single ``b3`` header (b3-propagation, "Single Header"); None when it is malformed.
 

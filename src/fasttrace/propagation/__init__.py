@@ -8,6 +8,7 @@ Extraction never raises, and without a usable header gives back the context it w
 
 from __future__ import annotations
 
+from fasttrace._core import headers
 from fasttrace.context import Context, Span, current_node
 from fasttrace.errors import ConfigurationError
 from fasttrace.propagation.carrier import MessageSetter, Through
@@ -54,6 +55,8 @@ def get_propagator(name: str) -> Propagator:
     return made
 
 
+# The default pair in one step of the core, for plain dicts and lists of pairs without baggage.
+extract_w3c, inject_w3c = headers.extract_w3c, headers.inject_w3c
 # None is the default pair, made at first use: reading baggage needs modules that importing this package must not.
 _active: tuple[Propagator, ...] | None = None
 
@@ -82,6 +85,10 @@ def extract(carrier: Any, context: Context | Span | None = None, getter: Any = N
     environ; ``getter`` reads any other (OpenTelemetry's ``Getter``). Never raises. Without a usable header: the
     context given, or what is current, or an empty one.
     """
+    if _active is None and getter is None:
+        quick = extract_w3c(carrier, context)
+        if quick is not None:
+            return quick
     found: Any = current_node() if context is None else context
     if getter is not None:
         carrier = Through(carrier, getter)
@@ -100,6 +107,8 @@ def inject(carrier: Carrier, context: Context | Span | None = None, setter: Any 
     writes any other (OpenTelemetry's ``Setter``); ``MessageSetter()`` writes Kafka's message headers. An invalid
     context writes nothing. Raises TypeError for a carrier that can't be written to.
     """
+    if _active is None and setter is None and inject_w3c(carrier, context):
+        return carrier
     target: Any = carrier if setter is None else Through(carrier, None, setter)
     for propagator in _formats() if _active is None else _active:
         propagator.inject(target, context)

@@ -2,11 +2,22 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp
 
-from fasttrace._core._cython.context cimport DEFERRED, WITHOUT_IDS, Context, Node, SpanContext, as_node, context_of
+from fasttrace._core._cython.context cimport (
+    DEFERRED,
+    WITHOUT_IDS,
+    Context,
+    Node,
+    SpanContext,
+    as_node,
+    context_of,
+    current,
+)
 
-from fasttrace._core.types import DEBUG_VALUES
+from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
@@ -14,6 +25,7 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maximum)
     Py_ssize_t PyBytes_GET_SIZE(object data)
+    int PyDict_Next(object mapping, Py_ssize_t *position, PyObject **key, PyObject **value)
 
 cdef extern from "hex.h" nogil:
     int ft_hex_read(const uint8_t *text, int digits, uint64_t *value)
@@ -104,6 +116,113 @@ def format_traceparent(span_context):
     ft_hex_write(at + 36, node.span_number, 16)
     ft_hex_write(at + 53, node.flags & KNOWN_FLAGS, 2)
     return text
+
+
+cdef struct w3c_fields:
+    # Borrowed from the carrier, which the caller holds.
+    PyObject *traceparent
+    PyObject *tracestate
+    bint several
+
+
+cdef inline bint is_name(const uint8_t *name, const char *lower, Py_ssize_t length) noexcept:
+    """Whether a name of that length is this one, without ASCII case; there is no digit or hyphen in ours."""
+    cdef Py_ssize_t i
+    for i in range(length):
+        if (name[i] | 0x20) != <uint8_t> lower[i]:
+            return False
+    return True
+
+
+cdef bint consider(object name, object value, w3c_fields *fields) noexcept:
+    """Keep the value of one of our names; false when the general way must be taken."""
+    cdef const uint8_t *at
+    cdef Py_ssize_t length
+    if type(name) is str:
+        if not PyUnicode_IS_ASCII(name):
+            return True
+        at = <const uint8_t *> PyUnicode_DATA(name)
+        length = PyUnicode_GET_LENGTH(name)
+    elif type(name) is bytes:
+        at = <const uint8_t *> PyBytes_AS_STRING(name)
+        length = PyBytes_GET_SIZE(name)
+    else:
+        return False
+    if length < 7 or length > 12:
+        return True
+    if length == 11 and is_name(at, b"traceparent", 11):
+        if type(value) is not str and type(value) is not bytes:
+            return False
+        fields.several = fields.traceparent != NULL
+        fields.traceparent = <PyObject *> value
+    elif length == 10 and is_name(at, b"tracestate", 10):
+        if fields.tracestate != NULL or (type(value) is not str and type(value) is not bytes):
+            return False
+        fields.tracestate = <PyObject *> value
+    elif length == 7 and is_name(at, b"baggage", 7):
+        return False
+    elif length == 12 and memcmp(at, b"wsgi.version", 12) == 0:
+        return False
+    return True
+
+
+def extract_w3c(carrier, context=None):
+    """The context in the W3C headers of a plain dict or a list of pairs; None when the general way must be taken.
+
+    That is: for any other carrier, a name or a value that is neither text nor bytes, a WSGI environ, a field that
+    comes twice and may, and for baggage. ``context`` None is what is current; without a usable header its Context.
+    """
+    cdef w3c_fields fields
+    cdef PyObject *key = NULL
+    cdef PyObject *value = NULL
+    cdef Py_ssize_t position = 0
+    cdef Node base
+    fields.traceparent = fields.tracestate = NULL
+    fields.several = False
+    if type(carrier) is dict:
+        while PyDict_Next(carrier, &position, &key, &value):
+            if not consider(<object> key, <object> value, &fields):
+                return None
+    elif type(carrier) is list:
+        for pair in <list> carrier:
+            if type(pair) is not tuple or len(<tuple> pair) != 2:
+                return None
+            if not consider((<tuple> pair)[0], (<tuple> pair)[1], &fields):
+                return None
+    else:
+        return None
+    base = current() if context is None else as_node(context)
+    found = None
+    if fields.traceparent != NULL and not fields.several:
+        # What is borrowed must survive the Python code that reads the tracestate.
+        traceparent = <object> fields.traceparent
+        state = None
+        if fields.tracestate != NULL:
+            state = <object> fields.tracestate
+            state = TraceState.from_header((state if type(state) is str else state.decode("latin-1"),)).to_header()
+        found = parse_traceparent(traceparent, state, base)
+    if found is not None:
+        return found
+    return base if type(base) is Context else Context(base)
+
+
+def inject_w3c(carrier, context=None):
+    """Write the W3C headers of a context, or of what is current, into a plain dict; False if it has baggage, too.
+
+    False, and nothing written, for any other carrier. An invalid context writes nothing.
+    """
+    cdef Node node
+    if type(carrier) is not dict:
+        return False
+    node = current() if context is None else as_node(context)
+    if node is None:
+        return True
+    text = format_traceparent(node)
+    if text:
+        (<dict> carrier)["traceparent"] = text
+        if node.header is not None:
+            (<dict> carrier)["tracestate"] = node.header
+    return node.carried is None or BAGGAGE_KEY not in node.carried
 
 
 def parse_b3(value, base=None):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fasttrace._core._python.context import DEFERRED, WITHOUT_IDS, Context, Node, SpanContext, as_node
-from fasttrace._core.types import DEBUG_VALUES
+from fasttrace._core._python.context import CURRENT, DEFERRED, WITHOUT_IDS, Context, Node, SpanContext, as_node
+from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +75,73 @@ def format_traceparent(span_context: Any) -> str:
     if node is None:
         return ""
     return f"00-{node._trace_id:032x}-{node._span_id:016x}-{node._flags & _KNOWN_FLAGS:02x}"
+
+
+def extract_w3c(carrier: Any, context: Context | Span | None = None) -> Context | None:
+    """The context in the W3C headers of a plain dict or a list of pairs; None when the general way must be taken.
+
+    That is: for any other carrier, a name or a value that is neither text nor bytes, a WSGI environ, a field that
+    comes twice and may, and for baggage. ``context`` None is what is current; without a usable header its Context.
+    """
+    if type(carrier) is dict:
+        pairs: Any = carrier.items()
+    elif type(carrier) is list:
+        pairs = carrier
+    else:
+        return None
+    found: dict[str, Any] = {}
+    several = False
+    for pair in pairs:
+        if type(pair) is not tuple or len(pair) != 2:
+            return None
+        name, value = pair
+        if type(name) is not str and type(name) is not bytes:
+            return None
+        if not 7 <= len(name) <= 12:
+            continue
+        if type(name) is bytes:
+            name = name.decode("latin-1")
+        if name == "wsgi.version":
+            return None
+        name = name.lower() if name.isascii() else ""
+        if name == "baggage":
+            return None
+        if name == "traceparent" or name == "tracestate":
+            if type(value) is not str and type(value) is not bytes:
+                return None
+            if name in found:
+                if name == "tracestate":
+                    return None
+                several = True
+            found[name] = value
+    base: Any = CURRENT.get() if context is None else as_node(context)
+    if "traceparent" in found and not several:
+        state = found.get("tracestate")
+        if state is not None:
+            text = state if type(state) is str else state.decode("latin-1")
+            state = TraceState.from_header((text,)).to_header()
+        parsed = parse_traceparent(found["traceparent"], state, base)
+        if parsed is not None:
+            return parsed
+    return base if type(base) is Context else Context(base)
+
+
+def inject_w3c(carrier: Any, context: Context | Span | None = None) -> bool:
+    """Write the W3C headers of a context, or of what is current, into a plain dict; False if it has baggage, too.
+
+    False, and nothing written, for any other carrier. An invalid context writes nothing.
+    """
+    if type(carrier) is not dict:
+        return False
+    node = CURRENT.get() if context is None else as_node(context)
+    if node is None:
+        return True
+    text = format_traceparent(node)
+    if text:
+        carrier["traceparent"] = text
+        if node._header is not None:
+            carrier["tracestate"] = node._header
+    return node._carried is None or BAGGAGE_KEY not in node._carried
 
 
 _STATES = (b"0", b"1", b"d")

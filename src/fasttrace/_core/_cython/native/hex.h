@@ -4,20 +4,25 @@
 
 #include <stdint.h>
 
-/* The value of a lower-case hex digit, or 0xFF. */
-static inline uint8_t ft_hex_digit(uint8_t character) {
-    uint8_t decimal = (uint8_t)(character - '0');
-    if (decimal < 10) return decimal;
-    uint8_t letter = (uint8_t)(character - 'a');
-    return letter < 6 ? (uint8_t)(letter + 10) : 0xFF;
-}
+/* The values of the lower-case hex digits, 0xFF for all other bytes. */
+static const uint8_t ft_hex_values[256] = {
+#define FT_NONE_8 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF
+#define FT_NONE_16 FT_NONE_8, FT_NONE_8
+    FT_NONE_16, FT_NONE_16, FT_NONE_16,
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+    FT_NONE_16, FT_NONE_16,
+    0xFF, 10, 11, 12, 13, 14, 15, 0xFF, FT_NONE_8,
+    FT_NONE_16, FT_NONE_16, FT_NONE_16, FT_NONE_16, FT_NONE_16, FT_NONE_16, FT_NONE_16, FT_NONE_16, FT_NONE_16
+#undef FT_NONE_16
+#undef FT_NONE_8
+};
 
 /* Reads `digits` (at most 16) hex digits into *value; 0, or -1 when one is not a lower-case hex digit. */
 static inline int ft_hex_read(const uint8_t *text, int digits, uint64_t *value) {
     uint64_t result = 0;
     uint8_t bad = 0;
     for (int i = 0; i < digits; i++) {
-        uint8_t digit = ft_hex_digit(text[i]);
+        uint8_t digit = ft_hex_values[text[i]];
         bad |= digit;
         result = result << 4 | (digit & 0x0F);
     }
