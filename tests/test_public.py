@@ -33,6 +33,7 @@ PUBLIC = {
     "__version__",
     "active_spans",
     "aflush",
+    "baggage",
     "configure",
     "current_span",
     "extract",
@@ -42,6 +43,7 @@ PUBLIC = {
     "inject",
     "shutdown",
     "stats",
+    "use",
 }
 
 

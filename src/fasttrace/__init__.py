@@ -1,8 +1,9 @@
 """Distributed tracing that costs so little that it stays on for every request."""
 
+from fasttrace import baggage
 from fasttrace._core import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode
 from fasttrace._version import __version__
-from fasttrace.context import Context, Span, SpanContext, TraceState, current_span
+from fasttrace.context import Context, Span, SpanContext, TraceState, current_span, use
 from fasttrace.errors import ConfigurationError, FasttraceError
 from fasttrace.propagation import extract, inject
 from fasttrace.provider import (
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "active_spans",
     "aflush",
+    "baggage",
     "configure",
     "current_span",
     "extract",
@@ -46,4 +48,5 @@ __all__ = [
     "inject",
     "shutdown",
     "stats",
+    "use",
 ]

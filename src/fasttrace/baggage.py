@@ -1,6 +1,6 @@
 """Baggage: names and values that travel with a request through all services (W3C Baggage, OpenTelemetry Baggage API).
 
-Contexts are immutable: ``set``, ``remove`` and ``clear`` give a new one, ``fasttrace.context.use`` makes it current::
+Contexts are immutable: ``set``, ``remove`` and ``clear`` give a new one, ``fasttrace.use`` makes it current::
 
     with use(baggage.set("tenant", "blue")):
         ...                                    # spans started and requests sent in here carry it

@@ -494,3 +494,55 @@ def test_tracestate_edits() -> None:
     assert next(iter(full.add("new", "1"))) == "new"
     assert len(full.add("new", "1")) == 32
     assert "k31" not in full.add("new", "1")
+
+
+def test_a_getter_and_a_setter_of_ones_own() -> None:
+    import fasttrace
+
+    class Message:
+        def __init__(self) -> None:
+            self.properties: dict[str, str] = {}
+
+    class Access:
+        def get(self, carrier: Message, name: str) -> list[str] | None:
+            value = carrier.properties.get("p-" + name)
+            return None if value is None else [value]
+
+        def keys(self, carrier: Message) -> list[str]:
+            return [name[2:] for name in carrier.properties]
+
+        def set(self, carrier: Message, name: str, value: str) -> None:
+            carrier.properties["p-" + name] = value
+
+    message = Message()
+    context = Context(SpanContext(int(T32, 16), int(S16, 16), False, 1), {"tenant": "blue"})
+    assert fasttrace.inject(message, context, setter=Access()) is message
+    assert set(message.properties) == {"p-traceparent", "p-baggage"}
+    found = fasttrace.extract(message, getter=Access())
+    assert (ids(found), found.baggage) == ((T32, S16), {"tenant": "blue"})
+
+    class Broken(Access):
+        def get(self, carrier: Message, name: str) -> list[str] | None:
+            raise RuntimeError
+
+    assert fasttrace.extract(message, getter=Broken()).span_context is None
+
+
+def test_a_wsgi_environ_is_read() -> None:
+    import fasttrace
+
+    environ = {
+        "wsgi.version": (1, 0),
+        "REQUEST_METHOD": "GET",
+        "HTTP_TRACEPARENT": f"00-{T32}-{S16}-01",
+        "HTTP_BAGGAGE": "a=1",
+    }
+    found = fasttrace.extract(environ)
+    assert (ids(found), found.baggage) == ((T32, S16), {"a": "1"})
+
+
+def test_a_carrier_that_cannot_be_written_is_told() -> None:
+    import fasttrace
+
+    with pytest.raises(TypeError, match="can't write headers into a tuple: pass a mutable mapping or a list of pairs"):
+        fasttrace.inject((), Context(SpanContext(1, 2)))
