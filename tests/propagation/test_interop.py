@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry import baggage as otel_baggage
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.propagators.aws import AwsXRayPropagator
 from opentelemetry.propagators.b3 import B3MultiFormat, B3SingleFormat
 from opentelemetry.propagators.jaeger import JaegerPropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -109,3 +110,42 @@ def test_disagreements_are_the_documented_ones(case: str) -> None:
     assert found == theirs, "they have changed: mend docs/propagation.md"
     context = get_propagator(name).extract(carrier)
     assert (context is not None and context.span_context is not None) == ours
+
+
+def test_they_read_a_plus_as_a_blank_so_we_never_write_one() -> None:
+    assert dict(otel_baggage.get_all(W3CBaggagePropagator().extract({"baggage": "a=1+1"}))) == {"a": "1 1"}
+    assert get_propagator("baggage").extract({"baggage": "a=1+1"}).baggage == {"a": "1+1"}
+    carrier: dict[str, str] = {}
+    get_propagator("baggage").inject(carrier, Context(None, {"a": "1+1"}))
+    assert carrier == {"baggage": "a=1%2B1"}
+    assert dict(otel_baggage.get_all(W3CBaggagePropagator().extract(carrier))) == {"a": "1+1"}
+
+
+def test_their_jaeger_marks_every_sampled_span_as_debug_and_ours_does_not() -> None:
+    theirs: dict[str, str] = {}
+    context = trace.SpanContext(1, 2, False, trace.TraceFlags(1))
+    THEIRS["jaeger"].inject(theirs, trace.set_span_in_context(trace.NonRecordingSpan(context)))
+    assert theirs["uber-trace-id"].endswith(":03")
+    ours: dict[str, str] = {}
+    get_propagator("jaeger").inject(ours, Context(SpanContext(1, 2, False, 1)))
+    assert ours["uber-trace-id"].endswith(":1")
+
+
+@given(**IDS)
+def test_xray_both_ways(trace_id: int, span_id: int, sampled: bool) -> None:
+    ours: dict[str, str] = {}
+    get_propagator("xray").inject(ours, Context(SpanContext(trace_id, span_id, False, int(sampled))))
+    theirs = AwsXRayPropagator()
+    found = trace.get_current_span(theirs.extract(ours)).get_span_context()  # they compare the name with case
+    assert (found.trace_id, found.span_id, bool(found.trace_flags.sampled)) == (trace_id, span_id, sampled)
+    written: dict[str, str] = {}
+    context = trace.SpanContext(trace_id, span_id, False, trace.TraceFlags(int(sampled)))
+    theirs.inject(written, trace.set_span_in_context(trace.NonRecordingSpan(context)))
+    back = get_propagator("xray").extract(written)
+    assert (back.span_context.trace_id, back.span_context.span_id, back.sampled) == (trace_id, span_id, sampled)
+
+
+def test_they_drop_an_xray_header_that_leaves_the_decision_open() -> None:
+    header = {"X-Amzn-Trace-Id": f"Root=1-{T[:8]}-{T[8:]};Parent={S};Sampled=?"}
+    assert not trace.get_current_span(AwsXRayPropagator().extract(header)).get_span_context().is_valid
+    assert get_propagator("xray").extract(header).sampled is None

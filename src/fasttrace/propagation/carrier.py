@@ -2,7 +2,7 @@
 
 Mappings, multi-dicts, lists of pairs (text or bytes, as ASGI, gRPC and Kafka have them), a WSGI environ, and
 whatever a getter and a setter of the caller's can read and write. Names compare without ASCII case (RFC 9110,
-section 5.1). Bytes are read as Latin-1, as HTTP has them. Names given to these functions are lower case.
+section 5.1). Bytes are read as Latin-1, as HTTP has them. Names to be read are given in lower case.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def put(carrier: Any, name: str, value: str | bytes) -> None:
         _remove(carrier, name)
         if value_type is bytes and isinstance(value, str):
             value = value.encode("latin-1")
-        carrier.append((name.encode() if name_type is bytes else name, value))
+        carrier.append((name.lower().encode() if name_type is bytes else name, value))
     else:
         try:
             carrier[name] = value
@@ -130,6 +130,7 @@ def put(carrier: Any, name: str, value: str | bytes) -> None:
 
 
 def _remove(carrier: list[Any], name: str) -> None:
+    name = name.lower()
     for index in range(len(carrier) - 1, -1, -1):
         key = carrier[index][0]
         if len(key) == len(name) and _text(key).lower() == name:

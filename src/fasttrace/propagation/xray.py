@@ -49,4 +49,5 @@ class XRayPropagator:
             return
         trace = ids.trace_id_hex
         state = "" if node.sampled is None else ";Sampled=1" if node.sampled else ";Sampled=0"
-        put(carrier, "x-amzn-trace-id", f"Root=1-{trace[:8]}-{trace[8:]};Parent={ids.span_id_hex}{state}")
+        # In this case: there are readers that compare it.
+        put(carrier, "X-Amzn-Trace-Id", f"Root=1-{trace[:8]}-{trace[8:]};Parent={ids.span_id_hex}{state}")
