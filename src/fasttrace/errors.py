@@ -23,17 +23,21 @@ class ConfigurationError(FasttraceError, ValueError):
 class ExportError(FasttraceError):
     """A batch that was not delivered.
 
-    ``retryable``: sending it again may help. ``ambiguous``: it may have arrived (a timeout or a reset).
-    ``rejected_spans``: how many spans the receiver refused.
+    ``retryable``: sending it again may help. ``ambiguous``: it may have arrived (a timeout or a reset). ``too_large``:
+    it was refused for its size. ``delivered_spans``: how many of its spans did arrive, in other requests than the one
+    that failed; ``rejected_spans``: how many of those the receiver refused. ``status``: HTTP's, 0 without an answer.
     """
 
     def __init__(
-        self, message: str, *, retryable: bool = False, ambiguous: bool = False, rejected_spans: int = 0
+        self, message: str, *, retryable: bool = False, ambiguous: bool = False, too_large: bool = False
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.ambiguous = ambiguous
-        self.rejected_spans = rejected_spans
+        self.too_large = too_large
+        self.status = 0
+        self.delivered_spans = 0
+        self.rejected_spans = 0
 
 
 class SpoolError(FasttraceError):

@@ -165,9 +165,14 @@ class Pipeline:
             self.dropped["rejected"] += rejected
             self.batches += 1
         except Exception as error:
-            self.dropped["export_failed"] += spans
+            # Of a batch that was sent in parts some may have arrived.
+            delivered = min(spans, getattr(error, "delivered_spans", 0))
+            rejected = min(delivered, getattr(error, "rejected_spans", 0))
+            self.exported += delivered - rejected
+            self.dropped["rejected"] += rejected
+            self.dropped["export_failed"] += spans - delivered
             self.last_error = f"{type(error).__name__}: {error}"
-            _log.warning("export", "%d spans dropped: %s", spans, self.last_error)
+            _log.warning("export", "%d spans dropped: %s", spans - delivered, self.last_error)
         finally:
             self.recorder.ring.release(spans, len(records))
 

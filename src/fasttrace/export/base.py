@@ -62,6 +62,18 @@ class Batch:
             self._otlp = otlp.assemble(self.records, self._resource_bytes, self._encoded_scopes)
         return self._otlp
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """The first and the second half of the spans, for a receiver to whom the whole is too large."""
+        middle = 0
+        for _ in range(len(self) // 2):
+            middle += int.from_bytes(self.records[middle + 4 : middle + 8], "little")
+        parts = []
+        for records in (self.records[:middle], self.records[middle:]):
+            part = Batch(records, self.resource_attributes, self._resource_bytes, self.scopes, self._encoded_scopes)
+            part.deadline = self.deadline
+            parts.append(part)
+        return parts[0], parts[1]
+
     def __len__(self) -> int:
         if self._count is None:
             self._count = otlp.count_records(self.records)

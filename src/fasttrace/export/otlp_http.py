@@ -15,6 +15,7 @@ from fasttrace import config
 from fasttrace._version import __version__
 from fasttrace.errors import ConfigurationError, ExportError
 from fasttrace.export import otlp_response
+from fasttrace.export.parts import Parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "http://localhost:4318"
 DEFAULT_TIMEOUT_SECONDS = 10.0
+LARGE_BODY_BYTES = 256 * 1024
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 RETRIED_STATUSES = (429, 502, 503, 504)
 FIRST_BACKOFF_SECONDS = 0.5
@@ -125,6 +127,7 @@ class OTLPExporter:
         }
         if self.compression == "gzip":
             self._headers["content-encoding"] = "gzip"
+        self._parts = Parts()
         self._pool: Any = None
         self._pool_pid = 0
         # Held while the exporter is open: waiting between tries is waiting for it, and shutdown releases it.
@@ -136,23 +139,29 @@ class OTLPExporter:
         return f"OTLPExporter({self.endpoint!r})"
 
     def export(self, batch: Batch) -> int | None:
-        """Send one request, again where the specification allows it, within the timeout.
+        """Send one request, or several smaller ones, again where the specification allows it, within the timeout.
 
-        Gives how many spans the receiver rejected, if any. Raises ExportError when it was not delivered.
+        Gives how many spans the receiver rejected, if any. Raises ExportError when not all of it was delivered.
         """
-        body = batch.otlp
+        deadline = time.monotonic() + self.timeout
+        if batch.deadline is not None:
+            deadline = min(deadline, batch.deadline)
+        return self._parts.deliver(batch, lambda body: self._send(body, deadline))
+
+    def _send(self, body: bytes, deadline: float) -> int | None:
+        """One request until it is delivered; the count of rejected spans."""
+        size = len(body)
         if self.compression == "gzip":
             import gzip
 
             body = gzip.compress(body, 1)
-        deadline = time.monotonic() + self.timeout
-        if batch.deadline is not None:
-            deadline = min(deadline, batch.deadline)
         attempt = 0
         while True:
             error, retry_after = self._try(body, deadline)
             if error is None:
                 return retry_after  # the count of rejected spans
+            # A bare 400 is how some gateways refuse a large body.
+            error.too_large = error.status == 413 or (error.status == 400 and size >= LARGE_BODY_BYTES)
             pause = self._pause(attempt) if retry_after is None else float(retry_after)
             if not error.retryable or self._closed or time.monotonic() + pause >= deadline:
                 raise error
@@ -208,6 +217,7 @@ class OTLPExporter:
         retryable = response.status in RETRIED_STATUSES
         reason = otlp_response.readable(content)
         failure = ExportError(f"{self.endpoint} answered {response.status}{reason}", retryable=retryable)
+        failure.status = response.status
         return failure, otlp_response.retry_after(response.headers.get("retry-after")) if retryable else None
 
     def _connection_error(self, error: Exception) -> ExportError:
