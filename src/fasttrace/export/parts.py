@@ -20,10 +20,10 @@ class Parts:
     def __init__(self) -> None:
         self.max_bytes: int | None = None
 
-    def deliver(self, batch: Batch, send: Callable[[bytes], int | None]) -> int:
+    def deliver(self, batch: Batch, send: Callable[[Batch], int]) -> int:
         """Send all of it and give how many spans were rejected.
 
-        ``send`` gets the bytes of a request, gives the rejected spans and raises ExportError, with ``too_large`` for a
+        ``send`` gets a part, gives the rejected spans and raises ExportError, with ``too_large`` for a
         refusal by size. A part that fails does not keep the others back: at the end one ExportError says how many
         spans did arrive.
         """
@@ -32,15 +32,15 @@ class Parts:
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            body = part.otlp
-            if self.max_bytes is not None and len(body) > self.max_bytes and len(part) > 1:
+            size = len(part.otlp)
+            if self.max_bytes is not None and size > self.max_bytes and len(part) > 1:
                 waiting[:0] = part.halves()
                 continue
             try:
-                rejected += send(body) or 0
+                rejected += send(part)
             except ExportError as error:
                 if error.too_large and len(part) > 1:
-                    self.max_bytes = len(body) - 1
+                    self.max_bytes = size - 1
                     waiting[:0] = part.halves()
                     continue
                 failure = error

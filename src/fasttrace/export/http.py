@@ -1,0 +1,167 @@
+"""One HTTP endpoint and what is sent to it: retries with backoff, within a deadline, on a connection that is kept.
+
+The rules are OTLP/HTTP's (opentelemetry-proto, docs/specification.md, "OTLP/HTTP Response"); Zipkin's are no other.
+urllib3 is imported when the first request is sent.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import time
+
+from fasttrace._version import __version__
+from fasttrace.errors import ConfigurationError, ExportError
+from fasttrace.export import otlp_response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+LARGE_BODY_BYTES = 256 * 1024
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+RETRIED_STATUSES = (429, 502, 503, 504)
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 5.0
+USER_AGENT = f"fasttrace/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+class Sender:
+    """Posts bodies to one endpoint.
+
+    ``compression`` is ``gzip`` or ``none``; ``certificates`` are urllib3's ``ca_certs``, ``cert_file``, ``key_file``.
+    Raises ConfigurationError for an endpoint that is no URL or a file that is not there.
+    """
+
+    def __init__(
+        self, endpoint: str, headers: Mapping[str, str], compression: str, certificates: Mapping[str, str | None]
+    ) -> None:
+        if not endpoint.lower().startswith(("http://", "https://")):
+            raise ConfigurationError(f"endpoint={endpoint!r}: use a URL such as http://localhost:4318/v1/traces")
+        self.endpoint = endpoint
+        self._certificates = {name: path for name, path in certificates.items() if path}
+        for path in self._certificates.values():
+            if not os.path.isfile(path):
+                raise ConfigurationError(f"{path!r} is not a file: name a PEM file with certificates")
+        self._headers = {**headers, "user-agent": USER_AGENT}
+        self._gzip = compression == "gzip"
+        if self._gzip:
+            self._headers["content-encoding"] = "gzip"
+        self._pool: Any = None
+        self._pool_pid = 0
+        # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
+        self._closing = _thread.allocate_lock()
+        self._closing.acquire()
+        self._closed = False
+
+    def post(self, body: bytes, deadline: float, read: Callable[[bytes], int]) -> int:
+        """One request until it is delivered; what ``read`` makes of the answer's body: the count of rejected spans.
+
+        ``deadline`` is on ``time.monotonic()``. Raises ExportError when it was not delivered.
+        """
+        size = len(body)
+        if self._gzip:
+            import gzip
+
+            body = gzip.compress(body, 1)
+        attempt = 0
+        while True:
+            answer = self._try(body, deadline)
+            if isinstance(answer, bytes):
+                return read(answer)
+            error, retry_after = answer
+            # A bare 400 is how some gateways refuse a large body.
+            error.too_large = error.status == 413 or (error.status == 400 and size >= LARGE_BODY_BYTES)
+            pause = self._pause(attempt) if retry_after is None else float(retry_after)
+            if not error.retryable or self._closed or time.monotonic() + pause >= deadline:
+                raise error
+            attempt += 1
+            if self._closing.acquire(timeout=pause):
+                self._closing.release()
+                raise error
+
+    @staticmethod
+    def _pause(attempt: int) -> float:
+        """Exponential backoff with full jitter."""
+        longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**attempt)
+        return longest * int.from_bytes(os.urandom(4), "big") / 2**32
+
+    def _try(self, body: bytes, deadline: float) -> bytes | tuple[ExportError, int | None]:
+        """One request: the body of a success, or an error and the seconds to wait, if told."""
+        import urllib3
+
+        left = max(0.001, deadline - time.monotonic())
+        try:
+            response = self._connections().request(
+                "POST",
+                self.endpoint,
+                body=body,
+                headers=self._headers,
+                timeout=urllib3.Timeout(total=left),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            return self._connection_error(error), None
+        try:
+            content: bytes = response.read(MAX_RESPONSE_BYTES + 1, decode_content=True)
+            if len(content) <= MAX_RESPONSE_BYTES:
+                response.drain_conn()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return self._connection_error(error), None
+        finally:
+            response.release_conn()
+        if len(content) > MAX_RESPONSE_BYTES:
+            response.close()
+            return ExportError(f"{self.endpoint} answered with more than 4 MiB", ambiguous=True), None
+        if 200 <= response.status < 300:
+            return content
+        retryable = response.status in RETRIED_STATUSES
+        reason = otlp_response.readable(content)
+        failure = ExportError(f"{self.endpoint} answered {response.status}{reason}", retryable=retryable)
+        failure.status = response.status
+        return failure, otlp_response.retry_after(response.headers.get("retry-after")) if retryable else None
+
+    def _connection_error(self, error: Exception) -> ExportError:
+        """A failure without an answer; the batch may have arrived unless there was no connection at all."""
+        import urllib3
+
+        unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+        return ExportError(
+            f"{self.endpoint}: {type(error).__name__}: {error}", retryable=True, ambiguous=not isinstance(error, unsent)
+        )
+
+    def _connections(self) -> Any:
+        """The process's own keep-alive connection; a forked child never writes into its parent's."""
+        if self._pool is None or self._pool_pid != os.getpid():
+            import urllib3
+
+            options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
+            proxy = _proxy(self.endpoint)
+            self._pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+            self._pool_pid = os.getpid()
+        return self._pool
+
+    def close(self) -> None:
+        """End a wait between two tries and close the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        self._closing.release()
+        if self._pool is not None and self._pool_pid == os.getpid():
+            self._pool.clear()
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for a URL; never for the loopback."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    if name in ("localhost", "::1") or name.startswith("127.") or proxy_bypass_environment(name):
+        return None
+    return getproxies_environment().get(parts.scheme)
