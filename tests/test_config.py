@@ -92,7 +92,7 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_accepted(name: str
         ("max_queue_spans", True, "a whole number"),
         ("schedule_delay", float("nan"), "a time"),
         ("exporter", object(), "an object with export"),
-        ("exporter", "zipkin", "Collector with a Zipkin exporter"),
+        ("exporter", "jaeger", "Jaeger takes OTLP"),
         ("service_name", "", "text"),
     ],
 )

@@ -28,7 +28,7 @@ PROPAGATORS = (
     "env",
     "none",
 )
-EXPORTERS = ("otlp", "jsonlines", "console", "memory", "spool", "none")
+EXPORTERS = ("otlp", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
 # Read elsewhere, by the core's dispatcher and by setup.py.
 _READ_ELSEWHERE = (
@@ -140,7 +140,6 @@ def exporter(value: Any) -> Any:
         return word
     hint = {
         "jaeger": "Jaeger takes OTLP: use otlp with OTEL_EXPORTER_OTLP_ENDPOINT=http://<jaeger>:4318",
-        "zipkin": "send otlp to a Collector with a Zipkin exporter",
         "otlp-grpc": "use otlp, which speaks HTTP; the same receivers listen on port 4318",
         "otlp_proto_http": "use otlp",
         "otlp_proto_grpc": "use otlp, which speaks HTTP; the same receivers listen on port 4318",

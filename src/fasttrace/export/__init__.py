@@ -9,6 +9,7 @@ from fasttrace.export.memory import MemoryExporter
 from fasttrace.export.null import NullExporter
 from fasttrace.export.otlp_http import OTLPExporter
 from fasttrace.export.spool import SpoolExporter
+from fasttrace.export.zipkin import ZipkinExporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "NullExporter",
     "OTLPExporter",
     "SpoolExporter",
+    "ZipkinExporter",
     "create",
 ]
 
@@ -37,6 +39,8 @@ def create(name: str, settings: Settings) -> Exporter:
         return spool
     if name == "jsonlines":
         return JSONLinesExporter(settings.jsonlines_path)
+    if name == "zipkin":
+        return ZipkinExporter()
     if name == "console":
         return ConsoleExporter()
     if name == "memory":

@@ -1,6 +1,7 @@
 """OTLP over HTTP with binary protobuf (opentelemetry-proto, docs/specification.md, "OTLP/HTTP").
 
-Variables: ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_EXPORTER_OTLP_TRACES_*``, the latter first (OpenTelemetry, "OTLP Exporter Configuration").
+Variables: ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_EXPORTER_OTLP_TRACES_*``, the latter first (OpenTelemetry, "OTLP
+Exporter Configuration").
 """
 
 from __future__ import annotations
