@@ -17,11 +17,12 @@ The path of a span::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from fasttrace._core.types import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode
 from fasttrace._core.types import TraceState as TraceState
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 AttributeValue: TypeAlias = Any
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 
@@ -344,7 +345,7 @@ class Span(Protocol):
 
     def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None: ...
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Function) -> Function:
         """Decorate a function, coroutine function, generator function or async generator function."""
         ...
 

@@ -191,18 +191,16 @@ def extract_w3c(carrier, context=None):
                 return None
     else:
         return None
+    # Owned from here on: what follows allocates, and a collection may run code that changes the carrier.
+    traceparent = None if fields.traceparent == NULL or fields.several else <object> fields.traceparent
+    state = None if fields.tracestate == NULL else <object> fields.tracestate
     base = current() if context is None else as_node(context)
-    found = None
-    if fields.traceparent != NULL and not fields.several:
-        # What is borrowed must survive the Python code that reads the tracestate.
-        traceparent = <object> fields.traceparent
-        state = None
-        if fields.tracestate != NULL:
-            state = <object> fields.tracestate
+    if traceparent is not None:
+        if state is not None:
             state = TraceState.from_header((state if type(state) is str else state.decode("latin-1"),)).to_header()
         found = parse_traceparent(traceparent, state, base)
-    if found is not None:
-        return found
+        if found is not None:
+            return found
     return base if type(base) is Context else Context(base)
 
 

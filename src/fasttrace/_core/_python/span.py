@@ -57,7 +57,9 @@ from fasttrace._core.values import exception_attributes, exception_description
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
+    from typing import Any, TypeVar
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 _NEW, _RECORDING, _ENDED, _NOT_RECORDING = 0, 1, 2, 3
 _RANDOMNESS = (1 << 56) - 1
@@ -724,11 +726,12 @@ class Span(Node):
         except Exception:
             self._events_dropped += 1
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Function) -> Function:
         """Decorate a function, coroutine function, generator function or async generator function."""
         from fasttrace._core.decorate import decorate
 
-        return decorate(self, function)
+        decorated: Any = decorate(self, function)
+        return decorated  # type: ignore[no-any-return]
 
     # --- what decorate.py builds on
 
