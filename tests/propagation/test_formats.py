@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fasttrace import Context, SpanContext, TraceState
@@ -365,6 +366,20 @@ def test_arbitrary_headers_never_raise_and_never_overwrite(name: str, carrier: d
     there = Context(SpanContext(1, 2, True, 1))
     found = read(name, list(carrier.items()) if as_pairs else carrier, there)
     assert found.span_context is not None
+
+
+@pytest.mark.parametrize("name", [*ALL, "baggage"])
+@given(
+    seed=st.integers(0, 2**32),
+    size=st.integers(1000, 65536),
+    piece=st.sampled_from(["", "00-", "a=1,", ";", "%", "{T}"]),
+)
+@settings(max_examples=15, deadline=None)
+def test_arbitrary_text_and_bytes_of_64_kib_never_raise(name: str, seed: int, size: int, piece: str) -> None:
+    data = (piece.encode() * 3 + random.Random(seed).randbytes(size))[:65536]
+    for value in (data, data.decode("latin-1"), data.decode("utf-8", "surrogateescape"), data.hex()):
+        get_propagator(name).extract(dict.fromkeys(FIELDS, value))
+        get_propagator(name).extract([(field, value) for field in FIELDS])
 
 
 LONG = ["a", ",", ";", "=", " ", "%", "-", "1", "a=1,", "a=1;b,", "00-", "%3A", " \t", "٣", "{", "a,\t", "dd=s:1;"]
