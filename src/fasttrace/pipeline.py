@@ -50,6 +50,10 @@ class Pipeline:
         schedule_delay: float = 1.0,
         exit_timeout: float = 1.0,
     ) -> None:
+        # The thread that first imports `threading` is the main thread to it, which the end of the process waits for:
+        # it must be one of the application's, not ours when an exporter first needs urllib3.
+        import threading  # noqa: F401
+
         self.recorder = recorder
         self.exporter = exporter
         self.max_batch_spans = max_batch_spans

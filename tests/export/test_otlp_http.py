@@ -340,3 +340,26 @@ def test_tls_with_a_certificate_of_ones_own(
     assert len(chaos.requests) == 1
     with pytest.raises(ExportError, match="certificate"):
         OTLPExporter(endpoint, timeout=0.5).export(make_batch(1))
+
+
+SCRIPT = """
+import sys
+import fasttrace
+assert "threading" not in sys.modules, "then this proves nothing"
+fasttrace.configure(service_name="script")
+fasttrace.get_tracer("script").start_span("only one").end()
+assert fasttrace.flush(10)
+"""
+
+
+def test_a_script_that_imports_nothing_else_ends(chaos: Chaos) -> None:
+    """urllib3 brings ``threading``; imported first by the background thread, the end would wait for that for ever."""
+    import os
+    import subprocess
+    import sys
+
+    paths = [path for path in sys.path if path]
+    program = f"import sys; sys.path[:0] = {paths!r}\n{SCRIPT}"
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": chaos.endpoint}
+    subprocess.run([sys.executable, "-S", "-c", program], env=environment, check=True, timeout=60)
+    assert len(chaos.requests) == 1
