@@ -175,7 +175,6 @@ def parse_b3(value: Any, base: Context | Span | None = None) -> Context | None:
     if more and (len(more) > 1 or len(more[0]) != 16 or _number(more[0]) is None):
         return None
     context = Context(SpanContext(trace_id, span_id, True))
-    context._span = None  # as_node made a Context of the SpanContext: there is no span of ours
     if not state:
         context._decision = DEFERRED
     return _with_state(context, state, base)
