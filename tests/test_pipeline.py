@@ -81,7 +81,7 @@ def test_batches_are_capped_by_count_and_by_bytes() -> None:
 
     class Sizes(Gate):
         def export(self, batch: Batch) -> None:
-            sizes.append((len(batch), batch.nbytes))
+            sizes.append((len(batch), len(batch.otlp)))
 
     provider = fasttrace.TracerProvider(exporter=Sizes(), max_batch_spans=50, max_batch_bytes=4000, schedule_delay=60)
     tracer = provider.get_tracer("test")

@@ -17,6 +17,7 @@ from fasttrace.export import MemoryExporter
 PUBLIC = {
     "ConfigurationError",
     "Context",
+    "ExportError",
     "FasttraceError",
     "InstrumentationScope",
     "Link",
@@ -202,6 +203,7 @@ def test_stats_account_for_every_span_by_name() -> None:
         "forked",
         "export_failed",
         "rejected",
+        "spool_full",
     }
     assert stats["implementation"] == fasttrace.implementation()[0]
     provider.shutdown()

@@ -4,7 +4,7 @@ from fasttrace import baggage
 from fasttrace._core import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode
 from fasttrace._version import __version__
 from fasttrace.context import Context, Span, SpanContext, TraceState, current_span, use
-from fasttrace.errors import ConfigurationError, FasttraceError
+from fasttrace.errors import ConfigurationError, ExportError, FasttraceError
 from fasttrace.propagation import extract, inject
 from fasttrace.provider import (
     TracerProvider,
@@ -22,6 +22,7 @@ from fasttrace.tracer import Tracer
 __all__ = [
     "ConfigurationError",
     "Context",
+    "ExportError",
     "FasttraceError",
     "InstrumentationScope",
     "Link",

@@ -285,6 +285,27 @@ SETTINGS = (
         "what the spool may take; oldest first out",
     ),
     Setting(
+        "undelivered_dir",
+        text,
+        None,
+        (("FASTTRACE_UNDELIVERED_DIR", text),),
+        "where spans wait on disk while the collector is away; none: nowhere",
+    ),
+    Setting(
+        "undelivered_max_bytes",
+        size,
+        512 << 20,
+        (("FASTTRACE_UNDELIVERED_MAX_BYTES", size),),
+        "what they may take; oldest first out",
+    ),
+    Setting(
+        "flush_on_sigterm",
+        boolean,
+        False,
+        (("FASTTRACE_FLUSH_ON_SIGTERM", boolean),),
+        "true: send what is left when the process is terminated, then do what would have been done",
+    ),
+    Setting(
         "jsonlines_path",
         text,
         "traces.jsonl",
@@ -331,6 +352,9 @@ class Settings:
     baggage_attributes: tuple[str, ...]
     spool_dir: str | None
     spool_max_bytes: int
+    undelivered_dir: str | None
+    undelivered_max_bytes: int
+    flush_on_sigterm: bool
     jsonlines_path: str
     disabled: bool
     span_limits: SpanLimits

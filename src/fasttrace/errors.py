@@ -11,6 +11,10 @@ Recording never raises any of them; they come from ``configure``, from construct
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fasttrace.export.base import Batch
+
 
 class FasttraceError(Exception):
     """The base of all that fasttrace raises."""
@@ -25,7 +29,9 @@ class ExportError(FasttraceError):
 
     ``retryable``: sending it again may help. ``ambiguous``: it may have arrived (a timeout or a reset). ``too_large``:
     it was refused for its size. ``delivered_spans``: how many of its spans did arrive, in other requests than the one
-    that failed; ``rejected_spans``: how many of those the receiver refused. ``status``: HTTP's, 0 without an answer.
+    that failed; ``rejected_spans``: how many of those the receiver refused. ``undelivered``: the parts of the batch
+    that are worth another try, if it was sent in parts. ``status``: HTTP's, 0 without an answer. ``retry_after``: the
+    seconds that the receiver asked to wait, or None.
     """
 
     def __init__(
@@ -38,10 +44,14 @@ class ExportError(FasttraceError):
         self.status = 0
         self.delivered_spans = 0
         self.rejected_spans = 0
+        self.undelivered: list[Batch] | None = None
+        self.retry_after: float | None = None
 
 
 class SpoolError(FasttraceError):
-    """A spool that can't be written or read; the text says what to do."""
+    """A spool that can't be written or read; the text says what to do. ``full``: for want of room."""
+
+    full = False
 
 
 class MissingExtraError(FasttraceError, ImportError):

@@ -7,22 +7,22 @@ until a span wakes it. ``_sending`` is held by whoever takes records and sends t
 
 from __future__ import annotations
 
-import _thread
-import os
 import sys
 import time
-import weakref
 
-from fasttrace import _log
+from fasttrace import _log, _threads, lifecycle
 from fasttrace._core import Recorder, ids, otlp
-from fasttrace.export.base import Batch
+from fasttrace.delivery import Delivery
+from fasttrace.export.base import RecordBatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from fasttrace.delivery import Outcome
     from fasttrace.export.base import Exporter
+    from fasttrace.export.undelivered import Undelivered
 
 # How long the thread looks for more before it sleeps until the next span wakes it.
 POLL_SECONDS = 0.2
@@ -30,13 +30,15 @@ IDLE_ROUNDS = 10
 SLEEP_SECONDS = 3600.0
 # What a fork may wait for the thread to stop; a thread in the middle of sending is left alone.
 FORK_WAIT_SECONDS = 0.001
+# What shutdown keeps of its time for writing what is left to disk.
+LEFTOVERS_SHARE = 0.2
 
 
 class Pipeline:
     """Sends what a recorder's ring holds, in batches by count, bytes and time.
 
-    ``resource`` is called for the resource's attributes at the start and again in a forked child.
-    Times are in seconds, sizes in bytes.
+    ``resource`` is called for the resource's attributes at the start and again in a forked child;
+    ``undelivered`` keeps what the exporter can't deliver. Times are in seconds, sizes in bytes.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Pipeline:
         exporter: Exporter,
         resource: Callable[[], dict[str, Any]],
         *,
+        undelivered: Undelivered | None = None,
         max_batch_spans: int = 512,
         max_batch_bytes: int = 1024 * 1024,
         schedule_delay: float = 1.0,
@@ -56,6 +59,7 @@ class Pipeline:
 
         self.recorder = recorder
         self.exporter = exporter
+        self.delivery = Delivery(exporter, undelivered)
         self.max_batch_spans = max_batch_spans
         self.max_batch_bytes = max_batch_bytes
         self.schedule_delay = schedule_delay
@@ -63,44 +67,49 @@ class Pipeline:
         self._resource = resource
         self._closed = False
         self._reset()
-        _register(self)
+        lifecycle.register(self)
 
     def _reset(self) -> None:
-        """A process starts with no thread, no waiters, new locks and counters at zero."""
+        """A process starts with no thread, no waiters and new locks."""
         self.generation = ids.fork_generation()
-        self.exported = 0
-        self.batches = 0
-        self.dropped = {"export_failed": 0, "rejected": 0}
-        self.last_error: str | None = None
-        self._resource_attributes: dict[str, Any] | None = None
-        self._resource_bytes = b""
+        self._resource_bytes: bytes | None = None
         self._encoded_scopes: list[tuple[bytes, str]] = []
-        # Guards the start and the stop of the thread and the list of waiters; held for a few lines only.
-        self._state = _thread.allocate_lock()
-        self._sending = _thread.allocate_lock()
+        # Guards the start and the stop of the thread, the waiters and the batch in flight; held for a few lines only.
+        # Re-entrant, because a signal handler or a finaliser may end a span in the middle of them.
+        self._state = _threads.original("RLock")()
+        self._sending = _threads.original("allocate_lock")()
         # A thread runs while its epoch is the pipeline's: raising the number is how it is told to stop.
         self._epoch = 0
+        self._serving: int | None = None  # the epoch of the thread that was started last
         self._stopped: Any = None  # released by the thread as it ends; None when there is no thread
         self._waiters: list[_Waiter] = []
+        # The batch that the exporter has; whoever takes it out of here accounts for it.
+        self._in_flight: RecordBatch | None = None
+
+    def _if_forked(self) -> None:
+        if self.generation != ids.fork_generation():
+            self.after_fork_in_child()
 
     # --- the thread
 
     def start(self) -> None:
         """Called by the core when a record waits and nobody is awake to take it."""
-        if self.generation != ids.fork_generation():
-            self._reset()
-        ring = self.recorder.ring
+        self._if_forked()
         with self._state:
-            if self._stopped is not None:
-                self.recorder.consumer_running = True
-                ring.wake()
-                return
-            stopped = _thread.allocate_lock()
-            stopped.acquire()
-            _register_exit()
-            _thread.start_new_thread(self._run, (self._epoch, stopped))
-            self._stopped = stopped
+            if self._serving != self._epoch:
+                stopped = _threads.original("allocate_lock")()
+                stopped.acquire()
+                lifecycle.register_exit()
+                if self._serving != self._epoch:  # else whoever came in between has started one
+                    self._serving = self._epoch
+                    try:
+                        _threads.original("start_new_thread")(self._run, (self._epoch, stopped))
+                    except RuntimeError:
+                        self._serving = None
+                        raise
+                    self._stopped = stopped
             self.recorder.consumer_running = True
+        self.recorder.ring.wake()
 
     def _run(self, epoch: int, stopped: Any) -> None:
         try:
@@ -108,7 +117,7 @@ class Pipeline:
         finally:
             with self._state:
                 if self._stopped is stopped:
-                    self._stopped = None
+                    self._stopped = self._serving = None
                     self.recorder.consumer_running = False
             stopped.release()
             # Whoever still waits for this thread looks again, and finds another one or none.
@@ -119,8 +128,10 @@ class Pipeline:
         recorder, ring = self.recorder, self.recorder.ring
         idle = 0
         due: float | None = None
+        replay: float | None = None
         while epoch == self._epoch:
-            ring.wait(SLEEP_SECONDS if idle > IDLE_ROUNDS else min(POLL_SECONDS, self.schedule_delay))
+            poll = SLEEP_SECONDS if idle > IDLE_ROUNDS else min(POLL_SECONDS, self.schedule_delay)
+            ring.wait(poll if replay is None else min(poll, replay))
             if epoch != self._epoch:
                 return
             now = time.monotonic()
@@ -128,10 +139,14 @@ class Pipeline:
                 idle = 0
                 due = now + self.schedule_delay if due is None else due
             waiters = self._take_waiters()
-            if waiters or ring.depth_spans >= self.max_batch_spans or (due is not None and now >= due):
-                with self._sending:
-                    self._send_all(epoch, everything=bool(waiters) or (due is not None and now >= due))
-                due = None
+            everything = bool(waiters) or (due is not None and now >= due)
+            forced = any(waiter.forced for waiter in waiters)
+            with self._sending:
+                tries = self.delivery.tries
+                if everything or ring.depth_spans >= self.max_batch_spans:
+                    self._send_all(epoch, everything=everything, forced=forced)
+                    due = None
+                replay = self._replay(epoch, forced and not (self.delivery.resting and self.delivery.tries > tries))
             for waiter in waiters:
                 waiter.release(served=True)
             if not ring.depth_spans:
@@ -143,51 +158,85 @@ class Pipeline:
                         recorder.consumer_running = True
                         idle = 0
 
-    def _send_all(self, epoch: int | None, everything: bool, deadline: float | None = None) -> bool:
+    def _send_all(
+        self, epoch: int | None, *, everything: bool, forced: bool = False, deadline: float | None = None
+    ) -> bool:
         """Send batches until the ring is empty, or, unless ``everything``, until less than a full batch is left."""
         ring = self.recorder.ring
-        while epoch is None or epoch == self._epoch:
+        while True:
             if not everything and ring.depth_spans < self.max_batch_spans:
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return ring.depth_spans == 0
-            records = ring.take(self.max_batch_spans, self.max_batch_bytes)
+            batch = self._take(epoch)
+            if batch is None:
+                return ring.depth_spans == 0
+            batch.attempt.deadline = deadline
+            batch.attempt.urgent = self._urgent
+            outcome = None if self.delivery.resting and not forced else self.delivery.attempt(batch)
+            if self._land(batch):
+                self._settle(batch, outcome)
+            # Once is enough to see that the receiver is away.
+            forced = forced and not self.delivery.resting
+
+    def _take(self, epoch: int | None) -> RecordBatch | None:
+        """The next batch, which then is in flight; None when the ring is empty or the thread is to stop."""
+        if self._resource_bytes is None:
+            self._resource_bytes = self._encoded_resource()
+        with self._state:
+            if epoch is not None and epoch != self._epoch:
+                return None
+            records = self.recorder.ring.take(self.max_batch_spans, self.max_batch_bytes)
             if not records:
-                return True
-            self._send(records, deadline)
-        return False
+                return None
+            scopes = self.recorder.scopes
+            for scope in scopes[len(self._encoded_scopes) :]:
+                self._encoded_scopes.append((otlp.encode_scope(scope), scope.schema_url))
+            self._in_flight = RecordBatch(records, self._resource_bytes, self._encoded_scopes)
+            return self._in_flight
 
-    def _send(self, records: bytes, deadline: float | None = None) -> None:
-        """One batch to the exporter. Whatever happens, its spans are counted and leave the queue."""
-        spans = 0
+    def _encoded_resource(self) -> bytes:
+        """The resource as OTLP; a detector that fails costs its attributes, not the spans."""
         try:
-            spans = otlp.count_records(records)
-            batch = self._batch(records)
-            batch.deadline = deadline
-            rejected = min(spans, max(0, self.exporter.export(batch) or 0))
-            self.exported += spans - rejected
-            self.dropped["rejected"] += rejected
-            self.batches += 1
+            return otlp.encode_attributes(self._resource())
         except Exception as error:
-            # Of a batch that was sent in parts some may have arrived.
-            delivered = min(spans, getattr(error, "delivered_spans", 0))
-            rejected = min(delivered, getattr(error, "rejected_spans", 0))
-            self.exported += delivered - rejected
-            self.dropped["rejected"] += rejected
-            self.dropped["export_failed"] += spans - delivered
-            self.last_error = f"{type(error).__name__}: {error}"
-            _log.warning("export", "%d spans dropped: %s", spans - delivered, self.last_error)
-        finally:
-            self.recorder.ring.release(spans, len(records))
+            _log.warning("resource", "spans are sent without a resource: %s: %s", type(error).__name__, error)
+            return b""
 
-    def _batch(self, records: bytes) -> Batch:
-        scopes = self.recorder.scopes
-        for scope in scopes[len(self._encoded_scopes) :]:
-            self._encoded_scopes.append((otlp.encode_scope(scope), scope.schema_url))
-        if self._resource_attributes is None:
-            self._resource_attributes = self._resource()
-            self._resource_bytes = otlp.encode_attributes(self._resource_attributes)
-        return Batch(records, self._resource_attributes, self._resource_bytes, scopes, self._encoded_scopes)
+    def _land(self, batch: RecordBatch) -> bool:
+        """Whether the batch is still the caller's to account for."""
+        with self._state:
+            mine = self._in_flight is batch
+            if mine:
+                self._in_flight = None
+        return mine
+
+    def _settle(self, batch: RecordBatch, outcome: Outcome | None, *, ambiguous: bool = False) -> None:
+        """Count what became of a batch, None being kept for later; whatever happens, its spans leave the queue."""
+        try:
+            if outcome is None:
+                self.delivery.keep(batch, ambiguous=ambiguous)
+            else:
+                self.delivery.settle(batch, outcome)
+        finally:
+            self.recorder.ring.release(otlp.count_records(batch.records), len(batch.records))
+
+    def _urgent(self) -> bool:
+        """Whether a try should give up rather than wait: for the end of the process, or while the queue is filling."""
+        ring = self.recorder.ring
+        return self._closed or ring.depth_spans * 2 > ring.max_spans or ring.depth_bytes * 2 > ring.max_bytes
+
+    def _replay(self, epoch: int, forced: bool) -> float | None:
+        """Send what waits on disk while there is nothing better to do; seconds to the next time, None without one."""
+        ring = self.recorder.ring
+        left = self.delivery.replay_in()
+        while left is not None and (left <= 0 or forced):
+            if epoch != self._epoch or ring.depth_spans >= self.max_batch_spans:
+                return 0.0
+            if not self.delivery.replay():
+                forced = False
+            left = self.delivery.replay_in()
+        return left
 
     # --- flush and shutdown
 
@@ -198,28 +247,28 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Send what has ended so far. True when all of it was delivered within ``timeout`` seconds."""
-        if self.generation != ids.fork_generation():
-            self._reset()
+        return self._flush(timeout, forced=True)
+
+    def _flush(self, timeout: float, *, forced: bool) -> bool:
+        self._if_forked()
         deadline = time.monotonic() + max(0.0, timeout)
-        failed = self._undelivered()
-        while not (self._flush_by_thread(deadline) or self._flush_here(deadline)):
+        dropped = sum(self.delivery.dropped.values())
+        while not (self._flush_by_thread(deadline, forced) or self._flush_here(deadline, forced)):
             if time.monotonic() >= deadline:
                 return False
         remaining = max(0.0, deadline - time.monotonic())
-        return self.exporter.flush(remaining) and self._undelivered() == failed
+        delivered = self.delivery.spooled == 0 and sum(self.delivery.dropped.values()) <= dropped
+        return self.exporter.flush(remaining) and delivered
 
-    def _undelivered(self) -> int:
-        return self.dropped["export_failed"] + self.dropped["rejected"]
-
-    def _flush_by_thread(self, deadline: float) -> bool:
+    def _flush_by_thread(self, deadline: float, forced: bool) -> bool:
         """Let the thread send, and wait; False when there is none, or when it has not done so in time."""
         ring = self.recorder.ring
-        if ring.depth_spans and self._stopped is None and not sys.is_finalizing():
+        if (ring.depth_spans or self.delivery.spooled) and self._stopped is None and not sys.is_finalizing():
             try:
                 self.start()
             except RuntimeError:
                 return False  # no new threads at interpreter exit
-        waiter = _Waiter()
+        waiter = _Waiter(forced)
         with self._state:
             if self._stopped is None:
                 return ring.depth_spans == 0 and not self._sending.locked()
@@ -227,29 +276,29 @@ class Pipeline:
         ring.wake()
         return waiter.wait(deadline)
 
-    def _flush_here(self, deadline: float) -> bool:
+    def _flush_here(self, deadline: float, forced: bool) -> bool:
         """Send on the calling thread, as far as the deadline allows; only without a thread that could."""
         if self._stopped is not None or not _acquire(self._sending, deadline):
             return False
         try:
-            return self._send_all(None, True, deadline)
+            return self._send_all(None, everything=True, forced=forced, deadline=deadline)
         finally:
             self._sending.release()
 
     def shutdown(self, timeout: float) -> bool:
-        """Refuse new spans, send what is queued, stop the thread and the exporter, within ``timeout`` seconds."""
+        """Refuse new spans, send what is queued, stop the thread and the exporter, within ``timeout`` seconds.
+
+        What can't be sent in time is kept for the next process.
+        """
         if self._closed:
             return True
         self._closed = self.recorder.closed = True
-        deadline = time.monotonic() + max(0.0, timeout)
-        done = self.flush(timeout)
-        self._stop(deadline)
-        if self._stopped is None and _acquire(self._sending, deadline):
-            try:
-                self._drop_rest()
-            finally:
-                self._sending.release()
-        self.exporter.shutdown(max(0.0, deadline - time.monotonic()))
+        begin = time.monotonic()
+        timeout = max(0.0, timeout)
+        done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
+        self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
+        self._keep_leftovers()
+        self.exporter.shutdown(max(0.0, begin + timeout - time.monotonic()))
         return done
 
     def _stop(self, deadline: float) -> bool:
@@ -259,13 +308,15 @@ class Pipeline:
         self.recorder.ring.wake()
         return stopped is None or _acquire(stopped, deadline)
 
-    def _drop_rest(self) -> None:
-        """What could not be sent in time is counted, not forgotten."""
-        while records := self.recorder.ring.take(self.max_batch_spans, self.max_batch_bytes):
-            spans = otlp.count_records(records)
-            self.dropped["export_failed"] += spans
-            self.recorder.ring.release(spans, len(records))
-            _log.warning("shutdown", "%d spans dropped: not sent before the shutdown's deadline", spans)
+    def _keep_leftovers(self) -> None:
+        """What could not be sent in time, and what the exporter still has, is for the next process."""
+        with self._state:
+            batch, self._in_flight = self._in_flight, None
+        if batch is not None:
+            self._settle(batch, None, ambiguous=True)
+        while (batch := self._take(None)) is not None and self._land(batch):
+            self._settle(batch, None)
+        self.delivery.close()
 
     # --- fork
 
@@ -276,17 +327,16 @@ class Pipeline:
 
     def after_fork_in_parent(self) -> None:
         """Go on where it stopped; what waits must not depend on the next span."""
-        if self.recorder.ring.depth_spans and not self._closed:
-            with self._state:
-                self._stopped = None
+        if (self.recorder.ring.depth_spans or self.delivery.spooled) and not self._closed:
             try:
                 self.start()
             except RuntimeError as error:
-                self.last_error = f"RuntimeError: {error}"
+                self.delivery.last_error = f"RuntimeError: {error}"
 
     def after_fork_in_child(self) -> None:
         """The queue and the thread are the parent's; a thread of our own starts with the first span."""
         self._reset()
+        self.delivery.after_fork_in_child()
 
     def stats(self) -> dict[str, Any]:
         """The counters of this process.
@@ -294,35 +344,31 @@ class Pipeline:
         ``started`` = ``active + abandoned + queued + held + spooled + exported + sampled_out`` + all that was
         dropped, whenever nothing is on the move.
         """
-        if self.generation != ids.fork_generation():
-            self._reset()
+        self._if_forked()
         counters = self.recorder.counters()
         dropped = {key[8:]: value for key, value in counters.items() if key.startswith("dropped_")}
-        dropped.update(self.dropped)
         return {
             "started": counters["started"],
             "active": counters["active"],
             "abandoned": counters["abandoned"],
             "queued": self.recorder.ring.depth_spans,
             "held": 0,
-            "spooled": 0,
-            "exported": self.exported,
             "sampled_out": counters["sampled_out"],
-            "dropped": dropped,
+            "dropped": {**dropped, **self.delivery.dropped},
             "queued_bytes": self.recorder.ring.depth_bytes,
-            "batches": self.batches,
-            "last_error": self.last_error,
+            **self.delivery.stats(),
         }
 
 
 class _Waiter:
-    """One flush that waits for the thread."""
+    """One flush that waits for the thread; a forced one tries also while the receiver is away."""
 
-    __slots__ = ("_lock", "_served")
+    __slots__ = ("_lock", "_served", "forced")
 
-    def __init__(self) -> None:
+    def __init__(self, forced: bool) -> None:
+        self.forced = forced
         self._served = False
-        self._lock = _thread.allocate_lock()
+        self._lock = _threads.original("allocate_lock")()
         self._lock.acquire()
 
     def release(self, served: bool) -> None:
@@ -339,57 +385,3 @@ def _acquire(lock: Any, deadline: float) -> bool:
     remaining = deadline - time.monotonic()
     acquired: bool = lock.acquire(timeout=remaining) if remaining > 0 else lock.acquire(blocking=False)
     return acquired
-
-
-# --- one set of hooks for every pipeline of the process
-
-_pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
-_hooked = False
-_exit_generation: int | None = None
-
-
-def _register(pipeline: Pipeline) -> None:
-    global _hooked
-    _pipelines.add(pipeline)
-    if not _hooked and hasattr(os, "register_at_fork"):
-        _hooked = True
-        os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
-
-
-def _before_fork() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.before_fork()
-
-
-def _after_in_parent() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.after_fork_in_parent()
-
-
-def _after_in_child() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.after_fork_in_child()
-
-
-def _register_exit() -> None:
-    """At exit, send what is left; children of multiprocessing skip atexit and have their own way."""
-    global _exit_generation
-    generation = ids.fork_generation()
-    if _exit_generation == generation:
-        return
-    first = _exit_generation is None
-    _exit_generation = generation
-    if first:
-        import atexit
-
-        atexit.register(_at_exit)
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, _at_exit, exitpriority=100)
-
-
-def _at_exit() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.shutdown(pipeline.exit_timeout)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fasttrace._core import SpanLimits
     from fasttrace.export.base import Exporter
+    from fasttrace.export.undelivered import Undelivered
     from fasttrace.propagation.base import Propagator
     from fasttrace.sampling import Sampler
 
@@ -41,10 +42,13 @@ class TracerProvider:
         schedule_delay: float | None = None,
         exit_timeout: float | None = None,
         baggage_attributes: Iterable[str] | None = None,
+        undelivered_dir: str | None = None,
+        undelivered_max_bytes: int | None = None,
+        flush_on_sigterm: bool | None = None,
     ) -> None:
         import os
 
-        from fasttrace import config, sampling
+        from fasttrace import config, lifecycle, sampling
         from fasttrace.pipeline import Pipeline
 
         arguments = {
@@ -59,6 +63,9 @@ class TracerProvider:
             "schedule_delay": schedule_delay,
             "exit_timeout": exit_timeout,
             "baggage_attributes": baggage_attributes,
+            "undelivered_dir": undelivered_dir,
+            "undelivered_max_bytes": undelivered_max_bytes,
+            "flush_on_sigterm": flush_on_sigterm,
         }
         self.settings = settings = config.resolve(arguments, os.environ)
         self.sampler = sampling.parse(settings.sampler, settings.sampler_argument)
@@ -76,12 +83,15 @@ class TracerProvider:
             self.recorder,
             self.exporter,
             self._resource,
+            undelivered=_undelivered(self.exporter, settings),
             max_batch_spans=settings.max_batch_spans,
             max_batch_bytes=settings.max_batch_bytes,
             schedule_delay=settings.schedule_delay,
             exit_timeout=settings.exit_timeout,
         )
         self._tracers = TracerRegistry(None if settings.disabled else self.recorder)
+        if settings.flush_on_sigterm:
+            lifecycle.flush_on_sigterm()
 
     def _start(self) -> None:
         self.pipeline.start()
@@ -137,6 +147,20 @@ def _exporter(settings: Any) -> Exporter:
     return export.create(chosen, settings)
 
 
+def _undelivered(exporter: Exporter, settings: Any) -> Undelivered | None:
+    """Where this exporter's spans wait while its receiver is away, if it has one and the settings do not say none."""
+    destination = getattr(exporter, "destination", None)
+    root = settings.undelivered_dir
+    if destination is None or (root is not None and root.lower() == "none"):
+        return None
+    import os
+
+    from fasttrace.export import undelivered
+
+    root = root or undelivered.default_root(os.environ)
+    return undelivered.Undelivered(undelivered.folder(root, str(destination)), settings.undelivered_max_bytes)
+
+
 # --- the provider of the process
 
 _lock = _thread.allocate_lock()
@@ -160,6 +184,9 @@ def configure(
     schedule_delay: float | None = None,
     exit_timeout: float | None = None,
     baggage_attributes: Iterable[str] | None = None,
+    undelivered_dir: str | None = None,
+    undelivered_max_bytes: int | None = None,
+    flush_on_sigterm: bool | None = None,
 ) -> TracerProvider:
     """Trace this process. Tracers handed out before go live; called again, it flushes and replaces the provider.
 
@@ -170,7 +197,9 @@ def configure(
     default: ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
     ``propagators``: names or objects for ``extract`` and ``inject``, in order. ``baggage_attributes``: names of
     baggage that every span gets as attributes. Queue and batches are bounded by spans and by bytes,
-    ``schedule_delay`` and ``exit_timeout`` are seconds.
+    ``schedule_delay`` and ``exit_timeout`` are seconds. ``undelivered_dir``: where spans wait on disk, up to
+    ``undelivered_max_bytes``, while the collector is away; ``none`` for nowhere. ``flush_on_sigterm``: send what is
+    left when the process is terminated, then do what would have been done.
 
     Raises ConfigurationError for a value that can't be used, naming it and what is accepted.
     """
@@ -193,6 +222,9 @@ def configure(
         schedule_delay=schedule_delay,
         exit_timeout=exit_timeout,
         baggage_attributes=baggage_attributes,
+        undelivered_dir=undelivered_dir,
+        undelivered_max_bytes=undelivered_max_bytes,
+        flush_on_sigterm=flush_on_sigterm,
     )
     from fasttrace import propagation
 

@@ -86,7 +86,7 @@ def make_batch() -> Callable[..., Any]:
     """Batches of so many spans, made by the core in use."""
     from fasttrace import InstrumentationScope, Tracer
     from fasttrace._core import Recorder, Ring, otlp
-    from fasttrace.export import Batch
+    from fasttrace.export.base import Batch, RecordBatch
 
     def make(count: int = 3, name: str = "operation") -> Batch:
         ring = Ring()
@@ -98,6 +98,6 @@ def make_batch() -> Callable[..., Any]:
             tracer.start_span(name, attributes={"number": number}).end()
         resource = {"service.name": "test"}
         encoded = [(otlp.encode_scope(scope), scope.schema_url)]
-        return Batch(ring.take(count, 1 << 24), resource, otlp.encode_attributes(resource), [scope], encoded)
+        return RecordBatch(ring.take(count, 1 << 24), otlp.encode_attributes(resource), encoded)
 
     return make

@@ -17,13 +17,13 @@ import pytest
 import fasttrace
 from fasttrace._core import decode
 from fasttrace.errors import SpoolError
-from fasttrace.export import SpoolExporter, spool
+from fasttrace.export import SpoolExporter, segments, spool
 
 MakeBatch = Callable[..., Any]
 
 
 def names(directory: Path) -> list[str]:
-    return [span.name for request in spool.iter_requests(directory) for span in decode.decode_request(request)]
+    return [span.name for request in segments.requests(directory) for span in decode.decode_request(request)]
 
 
 def write(directory: Path, *batches: Any) -> Path:
@@ -31,7 +31,7 @@ def write(directory: Path, *batches: Any) -> Path:
     for batch in batches:
         exporter.export(batch)
     exporter.shutdown(1)
-    return Path(spool.segments(directory)[-1])
+    return Path(segments.paths(directory)[-1])
 
 
 def test_what_is_written_is_read(tmp_path: Path, make_batch: MakeBatch) -> None:
@@ -49,7 +49,7 @@ def test_every_torn_tail_costs_its_frame_only(tmp_path: Path, make_batch: MakeBa
     path = write(tmp_path, make_batch(1, "whole"))
     whole = path.stat().st_size
     path = write(tmp_path, make_batch(1, "torn"))
-    first, second = (Path(item) for item in spool.segments(tmp_path))
+    first, second = (Path(item) for item in segments.paths(tmp_path))
     data = first.read_bytes() + second.read_bytes()
     second.unlink()
     for length in range(whole, len(data)):
@@ -63,7 +63,7 @@ def test_damage_in_the_middle_costs_the_damaged_frame_only(tmp_path: Path, make_
     path = write(tmp_path, make_batch(1, "first"))
     middle = path.stat().st_size
     path = write(tmp_path, make_batch(1, "second"), make_batch(1, "third"))
-    first, second = (Path(item) for item in spool.segments(tmp_path))
+    first, second = (Path(item) for item in segments.paths(tmp_path))
     data = bytearray(first.read_bytes() + second.read_bytes())
     second.unlink()
     for at in range(middle, middle + 40):
@@ -133,11 +133,11 @@ def test_a_killed_process_leaves_all_that_it_flushed(tmp_path: Path) -> None:
 
 def test_the_oldest_finished_segments_go_first(tmp_path: Path, make_batch: MakeBatch) -> None:
     batch = make_batch(10)
-    size = len(batch.otlp) + spool.FRAME.size
+    size = len(batch.otlp) + segments.FRAME.size
     exporter = SpoolExporter(tmp_path, max_bytes=10 * size, segment_bytes=2 * size)
     for number in range(40):
         exporter.export(make_batch(10, f"batch {number:02d}"))
-    total = sum(os.stat(path).st_size for path in spool.segments(tmp_path))
+    total = sum(os.stat(path).st_size for path in segments.paths(tmp_path))
     assert total <= 11 * size
     kept = names(tmp_path)
     assert kept[-1] == "batch 39"
@@ -171,7 +171,7 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path, make_batch: 
     assert os.waitpid(child, 0)[1] == 0
     exporter.export(make_batch(1, "parent again"))
     exporter.shutdown(1)
-    assert len(spool.segments(tmp_path)) == 2
+    assert len(segments.paths(tmp_path)) == 2
     assert sorted(names(tmp_path)) == ["child", "parent", "parent again"]
 
 

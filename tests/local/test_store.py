@@ -8,8 +8,7 @@ import pytest
 from sample_traces import span
 
 import fasttrace
-from fasttrace.export import SpoolExporter
-from fasttrace.export.spool import segments
+from fasttrace.export import SpoolExporter, segments
 from fasttrace.local.store import Store, Summary, TraceNotFound
 
 
@@ -32,7 +31,7 @@ def test_directory_that_is_not_there_is_empty_and_stays_so(tmp_path: Path) -> No
 def test_traces_of_all_segments_are_found(tmp_path: Path) -> None:
     record(tmp_path, "first", "second")
     record(tmp_path, "third")
-    assert len(segments(tmp_path)) == 2
+    assert len(segments.paths(tmp_path)) == 2
     summaries = Store(tmp_path).summaries()
     assert [summary.name for summary in summaries] == ["first", "second", "third"]
     trace = Store(tmp_path).find(summaries[1].trace_id[:12])
@@ -48,7 +47,7 @@ def test_memory_is_bounded_by_the_number_of_traces(tmp_path: Path) -> None:
 def test_torn_end_of_a_segment_is_left_out(tmp_path: Path) -> None:
     record(tmp_path, "whole")
     record(tmp_path, "torn")
-    last = Path(segments(tmp_path)[-1])
+    last = Path(segments.paths(tmp_path)[-1])
     last.write_bytes(last.read_bytes()[:-3])
     assert [summary.name for summary in Store(tmp_path).summaries()] == ["whole"]
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from fasttrace._core import InstrumentationScope, SpanData, decode, otlp
+from fasttrace._core import decode, otlp
+from fasttrace.export import request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, Protocol
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    from fasttrace._core import SpanData
 
     class Exporter(Protocol):
-        """Any object with these three methods."""
+        """Any object with these three methods.
+
+        With an attribute ``destination``, text that tells where its spans go, what it can't deliver waits on
+        disk and is delivered later, by this process or the next one with the same destination.
+        """
 
         def export(self, batch: Batch) -> int | None:
-            """Deliver a batch; None, or how many spans the receiver refused. Raises when it was not delivered."""
+            """Deliver a batch; None, or how many spans the receiver refused. Raises when it was not delivered.
+
+            An ExportError says whether it is worth another try.
+            """
             ...
 
         def flush(self, timeout: float) -> bool:
@@ -25,61 +35,90 @@ if TYPE_CHECKING:
             ...
 
 
+def _never() -> bool:
+    return False
+
+
+class Attempt:
+    """One call of ``export``, shared by the parts of its batch.
+
+    ``deadline``: the ``time.monotonic()`` by which it should be over, or None. ``urgent()``: whether to give up
+    rather than wait for another try. ``retried_ambiguous``: spans that were sent again though they may have arrived.
+    """
+
+    __slots__ = ("deadline", "retried_ambiguous", "urgent")
+
+    def __init__(self, deadline: float | None = None, urgent: Callable[[], bool] = _never) -> None:
+        self.deadline = deadline
+        self.urgent = urgent
+        self.retried_ambiguous = 0
+
+
 class Batch:
     """Finished spans: ``len()`` counts them, iterating gives ``SpanData``, ``otlp`` is the request's bytes.
 
-    ``nbytes`` is the size of the records in the queue, ``deadline`` the ``time.monotonic()`` by which the
-    caller wants the export to be over, or None.
+    ``Batch(otlp)`` for bytes of one's own.
     """
 
-    def __init__(
-        self,
-        records: bytes,
-        resource_attributes: dict[str, Any],
-        resource_bytes: bytes,
-        scopes: list[InstrumentationScope],
-        encoded_scopes: list[tuple[bytes, str]],
-    ) -> None:
-        self.records = records
-        self.resource_attributes = resource_attributes
-        self.scopes = scopes
-        self.deadline: float | None = None
-        self._resource_bytes = resource_bytes
-        self._encoded_scopes = encoded_scopes
-        self._otlp: bytes | None = None
+    def __init__(self, otlp: bytes | None, spans: int | None = None) -> None:
+        self.attempt = Attempt()
+        self._otlp = otlp
+        self._count = spans
         self._spans: list[SpanData] | None = None
-        self._count: int | None = None
 
     @property
-    def nbytes(self) -> int:
-        """The size of the records: a little more than that of their OTLP."""
-        return len(self.records)
+    def deadline(self) -> float | None:
+        """The ``time.monotonic()`` by which the export should be over, or None."""
+        return self.attempt.deadline
 
     @property
     def otlp(self) -> bytes:
         """The batch as an OTLP ``ExportTraceServiceRequest``."""
         if self._otlp is None:
-            self._otlp = otlp.assemble(self.records, self._resource_bytes, self._encoded_scopes)
+            self._otlp = self._assemble()
         return self._otlp
+
+    def _assemble(self) -> bytes:
+        raise NotImplementedError
 
     def halves(self) -> tuple[Batch, Batch]:
         """The first and the second half of the spans, for a receiver to whom the whole is too large."""
-        middle = 0
-        for _ in range(len(self) // 2):
-            middle += int.from_bytes(self.records[middle + 4 : middle + 8], "little")
-        parts = []
-        for records in (self.records[:middle], self.records[middle:]):
-            part = Batch(records, self.resource_attributes, self._resource_bytes, self.scopes, self._encoded_scopes)
-            part.deadline = self.deadline
-            parts.append(part)
-        return parts[0], parts[1]
+        first = len(self) // 2
+        bodies = request.split(self.otlp, first)
+        parts = Batch(bodies[0], first), Batch(bodies[1], len(self) - first)
+        for part in parts:
+            part.attempt = self.attempt
+        return parts
 
     def __len__(self) -> int:
         if self._count is None:
-            self._count = otlp.count_records(self.records)
+            self._count = request.count_spans(self.otlp)
         return self._count
 
     def __iter__(self) -> Iterator[SpanData]:
         if self._spans is None:
             self._spans = decode.decode_request(self.otlp)
         return iter(self._spans)
+
+
+class RecordBatch(Batch):
+    """Records as the queue holds them; their OTLP is put together when it is asked for."""
+
+    def __init__(
+        self,
+        records: bytes,
+        resource_bytes: bytes,
+        encoded_scopes: list[tuple[bytes, str]],
+    ) -> None:
+        super().__init__(None)
+        self.records = records
+        self._resource_bytes = resource_bytes
+        self._encoded_scopes = encoded_scopes
+
+    def _assemble(self) -> bytes:
+        return otlp.assemble(self.records, self._resource_bytes, self._encoded_scopes)
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = otlp.count_records(self.records)
+        return self._count

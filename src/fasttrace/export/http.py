@@ -6,11 +6,11 @@ urllib3 is imported when the first request is sent.
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 import time
 
+from fasttrace import _threads
 from fasttrace._version import __version__
 from fasttrace.errors import ConfigurationError, ExportError
 from fasttrace.export import otlp_response
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from fasttrace.export.base import Attempt, Batch
+
 LARGE_BODY_BYTES = 256 * 1024
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 RETRIED_STATUSES = (429, 502, 503, 504)
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 5.0
+# How often a wait between two tries looks whether there is still time for it.
+LOOK_SECONDS = 0.1
 USER_AGENT = f"fasttrace/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -46,18 +50,19 @@ class Sender:
             if not os.path.isfile(path):
                 raise ConfigurationError(f"{path!r} is not a file: name a PEM file with certificates")
         self._headers = {**headers, "user-agent": USER_AGENT}
+        self._identity = set(headers)
         self._gzip = compression == "gzip"
         if self._gzip:
             self._headers["content-encoding"] = "gzip"
         self._pool: Any = None
         self._pool_pid = 0
         # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
-        self._closing = _thread.allocate_lock()
+        self._closing = _threads.original("allocate_lock")()
         self._closing.acquire()
         self._closed = False
 
-    def post(self, body: bytes, deadline: float, read: Callable[[bytes], int]) -> int:
-        """One request until it is delivered; what ``read`` makes of the answer's body: the count of rejected spans.
+    def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:
+        """The body of a part of a batch until it is delivered; what ``read`` makes of the answer: the rejected spans.
 
         ``deadline`` is on ``time.monotonic()``. Raises ExportError when it was not delivered.
         """
@@ -71,16 +76,31 @@ class Sender:
             answer = self._try(body, deadline)
             if isinstance(answer, bytes):
                 return read(answer)
-            error, retry_after = answer
+            error = answer
             # A bare 400 is how some gateways refuse a large body.
             error.too_large = error.status == 413 or (error.status == 400 and size >= LARGE_BODY_BYTES)
-            pause = self._pause(attempt) if retry_after is None else float(retry_after)
-            if not error.retryable or self._closed or time.monotonic() + pause >= deadline:
+            pause = self._pause(attempt) if error.retry_after is None else error.retry_after
+            if not error.retryable or time.monotonic() + pause >= deadline or not self._wait(pause, part.attempt):
                 raise error
             attempt += 1
-            if self._closing.acquire(timeout=pause):
+            if error.ambiguous:
+                part.attempt.retried_ambiguous += len(part)
+
+    def _wait(self, pause: float, attempt: Attempt) -> bool:
+        """Wait before the next try; False when there should be none."""
+        end = time.monotonic() + pause
+        while not self._closed and not attempt.urgent():
+            left = end - time.monotonic()
+            if left <= 0:
+                return True
+            if self._closing.acquire(timeout=min(left, LOOK_SECONDS)):
                 self._closing.release()
-                raise error
+        return False
+
+    @property
+    def destination(self) -> str:
+        """Where the requests go and as whom: they are never sent under other headers."""
+        return "\n".join([self.endpoint, *(f"{name}: {self._headers[name]}" for name in sorted(self._identity))])
 
     @staticmethod
     def _pause(attempt: int) -> float:
@@ -88,8 +108,8 @@ class Sender:
         longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**attempt)
         return longest * int.from_bytes(os.urandom(4), "big") / 2**32
 
-    def _try(self, body: bytes, deadline: float) -> bytes | tuple[ExportError, int | None]:
-        """One request: the body of a success, or an error and the seconds to wait, if told."""
+    def _try(self, body: bytes, deadline: float) -> bytes | ExportError:
+        """One request: the body of a success, or an error."""
         import urllib3
 
         left = max(0.001, deadline - time.monotonic())
@@ -105,25 +125,31 @@ class Sender:
                 preload_content=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            return self._connection_error(error), None
+            return self._connection_error(error)
         try:
             content: bytes = response.read(MAX_RESPONSE_BYTES + 1, decode_content=True)
             if len(content) <= MAX_RESPONSE_BYTES:
                 response.drain_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return self._connection_error(error), None
+            return self._connection_error(error)
         finally:
             response.release_conn()
         if len(content) > MAX_RESPONSE_BYTES:
             response.close()
-            return ExportError(f"{self.endpoint} answered with more than 4 MiB", ambiguous=True), None
+            return ExportError(f"{self.endpoint} answered with more than 4 MiB", ambiguous=True)
         if 200 <= response.status < 300:
             return content
         retryable = response.status in RETRIED_STATUSES
         reason = otlp_response.readable(content)
-        failure = ExportError(f"{self.endpoint} answered {response.status}{reason}", retryable=retryable)
+        # A gateway without an answer from behind can't tell what became of the request.
+        ambiguous = response.status in (502, 504)
+        failure = ExportError(
+            f"{self.endpoint} answered {response.status}{reason}", retryable=retryable, ambiguous=ambiguous
+        )
         failure.status = response.status
-        return failure, otlp_response.retry_after(response.headers.get("retry-after")) if retryable else None
+        if retryable:
+            failure.retry_after = otlp_response.retry_after(response.headers.get("retry-after"))
+        return failure
 
     def _connection_error(self, error: Exception) -> ExportError:
         """A failure without an answer; the batch may have arrived unless there was no connection at all."""

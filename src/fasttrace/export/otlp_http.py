@@ -116,6 +116,11 @@ class OTLPExporter:
         self.endpoint = self._sender.endpoint
         self._parts = Parts()
 
+    @property
+    def destination(self) -> str:
+        """Endpoint and headers: what can't be delivered waits for an exporter with the same."""
+        return self._sender.destination
+
     def __repr__(self) -> str:
         return f"OTLPExporter({self.endpoint!r})"
 
@@ -127,7 +132,7 @@ class OTLPExporter:
         deadline = time.monotonic() + self.timeout
         if batch.deadline is not None:
             deadline = min(deadline, batch.deadline)
-        return self._parts.deliver(batch, lambda part: self._sender.post(part.otlp, deadline, self._rejected))
+        return self._parts.deliver(batch, lambda part: self._sender.post(part.otlp, part, deadline, self._rejected))
 
     def _rejected(self, answer: bytes) -> int:
         """How many spans a success left out; never sent again."""

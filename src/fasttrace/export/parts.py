@@ -24,8 +24,8 @@ class Parts:
         """Send all of it and give how many spans were rejected.
 
         ``send`` gets a part, gives the rejected spans and raises ExportError, with ``too_large`` for a
-        refusal by size. A part that fails does not keep the others back: at the end one ExportError says how many
-        spans did arrive.
+        refusal by size. A part that is too large by itself does not keep the others back; after another failure the
+        rest is not tried. At the end one ExportError says how many spans did arrive, and which parts did not.
         """
         delivered = rejected = 0
         failure: ExportError | None = None
@@ -45,10 +45,11 @@ class Parts:
                     continue
                 failure = error
                 if not error.too_large:
+                    waiting.insert(0, part)
                     break
             else:
                 delivered += len(part)
         if failure is None:
             return rejected
-        failure.delivered_spans, failure.rejected_spans = delivered, rejected
+        failure.delivered_spans, failure.rejected_spans, failure.undelivered = delivered, rejected, waiting
         raise failure

@@ -50,6 +50,11 @@ class ZipkinExporter:
         self.endpoint = chosen
         self._parts = Parts()
 
+    @property
+    def destination(self) -> str:
+        """Endpoint and headers: what can't be delivered waits for an exporter with the same."""
+        return self._sender.destination
+
     def __repr__(self) -> str:
         return f"ZipkinExporter({self.endpoint!r})"
 
@@ -58,7 +63,9 @@ class ZipkinExporter:
         deadline = time.monotonic() + self.timeout
         if batch.deadline is not None:
             deadline = min(deadline, batch.deadline)
-        return self._parts.deliver(batch, lambda part: self._sender.post(_encode(part), deadline, lambda answer: 0))
+        return self._parts.deliver(
+            batch, lambda part: self._sender.post(_encode(part), part, deadline, lambda answer: 0)
+        )
 
     def flush(self, timeout: float) -> bool:
         """Nothing is held back."""

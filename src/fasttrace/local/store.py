@@ -10,7 +10,7 @@ from pathlib import Path
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData, StatusCode
 from fasttrace.errors import FasttraceError
-from fasttrace.export import spool
+from fasttrace.export import segments, spool
 from fasttrace.local.model import Trace
 
 # A summary takes about half a kilobyte; beyond this the traces that began first are forgotten.
@@ -115,7 +115,7 @@ class Store:
     def spans(self) -> Iterator[SpanData]:
         """All spans in the order in which they were written, one segment in memory at a time."""
         self.unreadable = 0
-        for request in spool.iter_requests(self.directory):
+        for request in segments.requests(self.directory):
             try:
                 spans = decode.decode_request(request)
             except DecodeError:
@@ -186,12 +186,12 @@ class Tail:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._offsets = {path: _size(path) for path in spool.segments(directory)}
+        self._offsets = {path: _size(path) for path in segments.paths(directory)}
 
     def read(self) -> Iterator[SpanData]:
         """The spans that are new, in the order in which they were written, segment by segment."""
-        for path in spool.segments(self._directory):
-            for request, offset in spool.read_segment(path, self._offsets.get(path, 0)):
+        for path in segments.paths(self._directory):
+            for request, offset in segments.read(path, self._offsets.get(path, 0)):
                 self._offsets[path] = offset
                 with suppress(DecodeError):
                     yield from decode.decode_request(request)

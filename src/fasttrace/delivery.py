@@ -1,0 +1,266 @@
+"""What becomes of a batch: delivered, kept on disk until it can be, or dropped; each counted once.
+
+While the receiver is away batches go straight to disk, and a single try after a growing pause finds out whether
+it is back.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from fasttrace import _log, _threads
+from fasttrace.errors import ExportError, SpoolError
+from fasttrace.export.base import Batch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fasttrace.export.base import Exporter
+    from fasttrace.export.undelivered import Frame, Undelivered
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+# A try that finds out whether a receiver is back may hang no longer.
+PROBE_SECONDS = 5.0
+# How often a process looks for what others have left.
+SCAN_SECONDS = 30.0
+
+
+class Outcome:
+    """What one try came to: spans that arrived, that the receiver refused, batches worth another try, and why."""
+
+    __slots__ = ("delivered", "error", "rejected", "undelivered")
+
+    def __init__(
+        self, delivered: int, rejected: int = 0, undelivered: tuple[Batch, ...] = (), error: Exception | None = None
+    ) -> None:
+        self.delivered = delivered
+        self.rejected = rejected
+        self.undelivered = undelivered
+        self.error = error
+
+
+class Delivery:
+    """Sends batches to one exporter and keeps account of them.
+
+    One thread sends at a time; at the end of the process another one may take over what it holds.
+    """
+
+    def __init__(self, exporter: Exporter, undelivered: Undelivered | None = None) -> None:
+        self.exporter = exporter
+        self.undelivered = undelivered
+        self.reset()
+
+    def reset(self) -> None:
+        """A process starts with counters at zero."""
+        self._accounts = _threads.original("RLock")()
+        self.exported = self.batches = self.replayed = self.replay_dropped = self.retried_ambiguous = 0
+        self._lost = {"export_failed": 0, "rejected": 0, "spool_full": 0}
+        self.last_error: str | None = None
+        self.tries = 0
+        # When the receiver is away: the time.monotonic() of the next try.
+        self.away_until: float | None = None
+        self._pause = FIRST_PAUSE_SECONDS
+        self._next_scan = 0.0
+        # A frame that is being sent right now.
+        self._replaying: Frame | None = None
+
+    def after_fork_in_child(self) -> None:
+        """What waits is the parent's."""
+        self.reset()
+        if self.undelivered is not None:
+            self.undelivered.after_fork_in_child()
+
+    # --- one batch
+
+    @property
+    def resting(self) -> bool:
+        """Whether the receiver is away and it is too early to try again."""
+        return self.away_until is not None and time.monotonic() < self.away_until
+
+    def attempt(self, batch: Batch) -> Outcome:
+        """Call the exporter. Touches nothing that another thread may need: it may hang."""
+        self.tries += 1
+        if self.away_until is not None:
+            limit = time.monotonic() + PROBE_SECONDS
+            attempt = batch.attempt
+            attempt.deadline = limit if attempt.deadline is None else min(limit, attempt.deadline)
+            attempt.urgent = lambda: True
+        try:
+            rejected = min(len(batch), max(0, self.exporter.export(batch) or 0))
+            return Outcome(len(batch), rejected)
+        except ExportError as error:
+            delivered = min(len(batch), error.delivered_spans)
+            undelivered: tuple[Batch, ...] = ()
+            if error.retryable:
+                undelivered = (batch,) if error.undelivered is None else tuple(error.undelivered)
+            return Outcome(delivered, min(delivered, error.rejected_spans), undelivered, error)
+        except Exception as error:
+            return Outcome(0, 0, (), error)
+
+    def settle(self, batch: Batch, outcome: Outcome) -> None:
+        """Count what became of a batch; what is worth another try goes to disk."""
+        with self._accounts:
+            self._settle(batch, outcome)
+
+    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+        self.retried_ambiguous += batch.attempt.retried_ambiguous
+        self.exported += outcome.delivered - outcome.rejected
+        self._lost["rejected"] += outcome.rejected
+        if outcome.delivered:
+            self.batches += 1
+        lost = len(batch) - outcome.delivered - sum(len(part) for part in outcome.undelivered)
+        if not outcome.undelivered:
+            self._is_back()
+        if outcome.error is None:
+            return
+        self.last_error = f"{type(outcome.error).__name__}: {outcome.error}"
+        if outcome.undelivered:
+            if self.undelivered is None:
+                lost += sum(len(part) for part in outcome.undelivered)
+            else:
+                self._is_away(outcome.error)
+                self._keep(outcome.undelivered, ambiguous=getattr(outcome.error, "ambiguous", False))
+        if lost:
+            self._lost["export_failed"] += lost
+            _log.warning("export", "%d spans dropped: %s", lost, self.last_error)
+
+    def keep(self, batch: Batch, *, ambiguous: bool = False) -> None:
+        """Leave a batch for later; without a place for it, it is dropped and counted."""
+        with self._accounts:
+            if self.undelivered is not None:
+                self._keep((batch,), ambiguous=ambiguous)
+                return
+            self._lost["export_failed"] += len(batch)
+        _log.warning("shutdown", "%d spans dropped: not sent before the shutdown's deadline", len(batch))
+
+    def _keep(self, batches: tuple[Batch, ...], *, ambiguous: bool) -> None:
+        assert self.undelivered is not None
+        for batch in batches:
+            try:
+                self.undelivered.put(batch.otlp, len(batch))
+            except SpoolError as error:
+                self._lost["spool_full" if error.full else "export_failed"] += len(batch)
+                self.last_error = str(error)
+                if not error.full:
+                    self.away_until = None  # better to try every batch than to drop it untried
+                _log.warning("spool", "%d spans dropped: %s", len(batch), error)
+                continue
+            if ambiguous:
+                self.retried_ambiguous += len(batch)
+
+    def _is_away(self, error: Exception) -> None:
+        if self.away_until is None:
+            _log.warning("away", "spans are kept on disk until they can be delivered: %s", error)
+        pause = self._pause * (0.5 + int.from_bytes(os.urandom(2), "big") / 2**17)
+        self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
+        asked = getattr(error, "retry_after", None)
+        self.away_until = time.monotonic() + max(pause, asked or 0.0)
+
+    def _is_back(self) -> None:
+        self.away_until = None
+        self._pause = FIRST_PAUSE_SECONDS
+
+    # --- what waits on disk
+
+    def replay_in(self) -> float | None:
+        """Seconds until what waits on disk should be tried again; None when nothing waits."""
+        if self.undelivered is None:
+            return None
+        now = time.monotonic()
+        if now >= self._next_scan:
+            self._next_scan = now + SCAN_SECONDS
+            self.undelivered.scan()
+        if not self.undelivered.waiting:
+            return None
+        return 0.0 if self.away_until is None else max(0.0, self.away_until - now)
+
+    def replay(self, attempt_deadline: float | None = None) -> bool:
+        """Send the oldest request that waits; False when nothing waits or it did not arrive."""
+        found = None if self.undelivered is None else self.undelivered.first()
+        if found is None:
+            return False
+        frame, request = found
+        batch = Batch(request, frame.spans)
+        batch.attempt.deadline = attempt_deadline
+        self._replaying = frame
+        outcome = self.attempt(batch)
+        with self._accounts:
+            self._replaying = None
+            return self._settle_replay(frame, batch, outcome)
+
+    def _settle_replay(self, frame: Frame, batch: Batch, outcome: Outcome) -> bool:
+        assert self.undelivered is not None
+        self.retried_ambiguous += batch.attempt.retried_ambiguous
+        if outcome.error is not None:
+            self.last_error = f"{type(outcome.error).__name__}: {outcome.error}"
+        if outcome.undelivered:
+            assert outcome.error is not None
+            self._is_away(outcome.error)
+            if getattr(outcome.error, "ambiguous", False):
+                self.retried_ambiguous += sum(len(part) for part in outcome.undelivered)
+            if not outcome.delivered:
+                return False
+        else:
+            self._is_back()
+        if not self.undelivered.done(frame):  # gone: evicted, or given to the next process
+            return outcome.error is None
+        kept = 0
+        for part in outcome.undelivered:
+            try:
+                self.undelivered.put(part.otlp, len(part), mine=frame.mine)
+                kept += len(part)
+            except SpoolError as error:
+                self.last_error = str(error)
+        lost = frame.spans - outcome.delivered - kept
+        if frame.mine:
+            self.exported += outcome.delivered - outcome.rejected
+            self._lost["rejected"] += outcome.rejected
+            self._lost["export_failed"] += lost
+        else:
+            self.replayed += outcome.delivered - outcome.rejected
+            self.replay_dropped += outcome.rejected + lost
+        if lost:
+            _log.warning("export", "%d spans dropped: %s", lost, self.last_error)
+        return outcome.error is None
+
+    def close(self) -> None:
+        """Give up what waits to the next process."""
+        if self.undelivered is None:
+            return
+        with self._accounts:
+            if self._replaying is not None:
+                # On its way right now; the next process sends it again.
+                self.retried_ambiguous += self._replaying.spans
+            self.undelivered.close()
+
+    # --- accounts
+
+    @property
+    def spooled(self) -> int:
+        """Spans of this process that wait on disk."""
+        return 0 if self.undelivered is None else self.undelivered.mine
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What this process dropped, by reason."""
+        dropped = dict(self._lost)
+        if self.undelivered is not None:
+            dropped["spool_full"] += self.undelivered.evicted_mine
+        return dropped
+
+    def stats(self) -> dict[str, Any]:
+        """The delivery's share of ``stats()``."""
+        evicted = 0 if self.undelivered is None else self.undelivered.evicted_others
+        return {
+            "spooled": self.spooled,
+            "exported": self.exported,
+            "batches": self.batches,
+            "retried_ambiguous": self.retried_ambiguous,
+            "replayed": self.replayed,
+            "replay_dropped": self.replay_dropped + evicted,
+            "away": self.away_until is not None,
+            "last_error": self.last_error,
+        }

@@ -1,0 +1,183 @@
+"""The files of a spool: segments of frames, each of one owner.
+
+A frame is 4 bytes of magic, the length and the CRC-32 of what follows as little-endian 32-bit numbers, and one
+OTLP ``ExportTraceServiceRequest``. It is written by one call, so that a killed process leaves at most a torn
+tail. Whoever holds the lock on a segment owns it; one without an owner is finished. A frame that has been
+delivered gets another magic in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from struct import Struct
+
+from fasttrace.errors import SpoolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAGIC = b"FTS1"
+DELIVERED = b"FTD1"
+FRAME = Struct("<4sII")
+SUFFIX = ".spool"
+SEGMENT_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 512 * 1024 * 1024
+
+
+def pack(request: bytes) -> bytes:
+    """An OTLP request as a frame."""
+    import zlib
+
+    return FRAME.pack(MAGIC, len(request), zlib.crc32(request)) + request
+
+
+def create(directory: str) -> tuple[str, int]:
+    """A new segment, mode 0600: its path and a descriptor that owns it. Raises OSError."""
+    name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
+    path = os.path.join(directory, name)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o600)
+    _lock(descriptor)
+    return path, descriptor
+
+
+def claim(path: str) -> int | None:
+    """A descriptor that owns a finished segment; None when somebody else does, or when it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    try:
+        # The former owner may have deleted it between the two calls.
+        if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def is_owned(path: str) -> bool:
+    """Whether a living process owns this segment."""
+    descriptor = claim(path)
+    if descriptor is None:
+        return os.path.exists(path)
+    os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock of a segment without waiting; it goes with the descriptor. True when it was free."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            # A byte that no frame reaches: on Windows a locked range can't be read by others.
+            os.lseek(descriptor, 1 << 40, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return True
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def make_directory(directory: str) -> None:
+    """The folder, it and those above it that are missing with mode 0700. Raises OSError.
+
+    One called ``.fasttrace`` is kept out of git.
+    """
+    if os.path.isdir(directory):
+        return
+    path = os.path.abspath(directory)
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+        if path == os.path.dirname(path):
+            break
+    for path in reversed(missing):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+            continue
+        if os.path.basename(path) == ".fasttrace":
+            with open(os.path.join(path, ".gitignore"), "w", encoding="ascii") as ignore:
+                ignore.write("*\n")
+
+
+def check_directory(directory: str) -> None:
+    """Make the folder and see that it can be written. Raises OSError."""
+    make_directory(directory)
+    name = os.path.join(directory, f".check-{os.getpid()}-{os.urandom(4).hex()}")
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.unlink(name)
+
+
+def paths(directory: str | os.PathLike[str]) -> list[str]:
+    """The paths of a spool's segments, the oldest first; none for a folder that is not there."""
+    try:
+        names = os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SpoolError(f"the spool {os.fspath(directory)} can't be read ({error.strerror})") from None
+    return [os.path.join(directory, name) for name in sorted(names) if name.endswith(SUFFIX)]
+
+
+def sizes(directory: str | os.PathLike[str]) -> list[tuple[str, int]]:
+    """The segments with their sizes in bytes, the oldest first."""
+    found = []
+    for path in paths(directory):
+        try:
+            found.append((path, os.stat(path).st_size))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def read(path: str | os.PathLike[str], offset: int = 0, *, delivered: bool = True) -> Iterator[tuple[bytes, int]]:
+    """The OTLP requests of a segment from an offset on, each with the offset behind it.
+
+    Stops before a frame that is not whole yet, or never will be. Bytes that are no frame are skipped up to
+    the next whole one. Without ``delivered``, only those that still wait.
+    """
+    import zlib
+
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return
+    position = 0
+    while True:
+        # Both begin alike.
+        position = data.find(MAGIC[:2], position)
+        if position < 0 or len(data) - position < FRAME.size:
+            return
+        magic, length, checksum = FRAME.unpack_from(data, position)
+        body = position + FRAME.size
+        end = body + length
+        known = magic in (MAGIC, DELIVERED) and end <= len(data)
+        if known and zlib.crc32(memoryview(data)[body:end]) == checksum:
+            if delivered or magic == MAGIC:
+                yield data[body:end], offset + end
+            position = end
+        else:
+            # Torn, or damaged: a whole frame may stand further on.
+            position += 1
+
+
+def requests(directory: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Every OTLP request in a spool, segment by segment in the order in which they were begun."""
+    for path in paths(directory):
+        for request, _ in read(path):
+            yield request

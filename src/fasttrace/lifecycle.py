@@ -1,0 +1,140 @@
+"""The process's hooks for forks and its end, one set for every pipeline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import weakref
+
+from fasttrace import _log, _threads
+from fasttrace._core import ids
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, Protocol
+
+    class Living(Protocol):
+        """What has to know of forks and of the end."""
+
+        exit_timeout: float
+
+        def before_fork(self) -> None:
+            """A fork is about to happen in this thread."""
+
+        def after_fork_in_parent(self) -> None:
+            """It has happened."""
+
+        def after_fork_in_child(self) -> None:
+            """This is the child."""
+
+        def flush(self, timeout: float) -> bool:
+            """Send what has ended, within so many seconds."""
+            ...
+
+        def shutdown(self, timeout: float) -> bool:
+            """Send what is left, or keep it, within so many seconds."""
+            ...
+
+
+_pipelines: weakref.WeakSet[Living] = weakref.WeakSet()
+_hooked = False
+_exit_generation: int | None = None
+
+
+def register(pipeline: Living) -> None:
+    """Call a pipeline at forks from now on."""
+    global _hooked
+    _pipelines.add(pipeline)
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked = True
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+
+
+def _before_fork() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.before_fork()
+
+
+def _after_in_parent() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.after_fork_in_parent()
+
+
+def _after_in_child() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.after_fork_in_child()
+
+
+def register_exit() -> None:
+    """At exit, send what is left; children of multiprocessing skip atexit and have their own way."""
+    global _exit_generation
+    generation = ids.fork_generation()
+    if _exit_generation == generation:
+        return
+    first = _exit_generation is None
+    _exit_generation = generation
+    if first:
+        import atexit
+
+        atexit.register(_at_exit)
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=100)
+
+
+def _at_exit() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.shutdown(pipeline.exit_timeout)
+
+
+# --- termination
+
+_before_us: Any = None
+_installed = False
+
+
+def flush_on_sigterm() -> None:
+    """Send what is left when SIGTERM comes, then do what would have been done. Only from the main thread.
+
+    Whoever installs a handler after this one replaces it; a process that ignores SIGTERM goes on ignoring it.
+    """
+    global _before_us, _installed
+    if _installed or signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+        return
+    try:
+        _before_us = signal.signal(signal.SIGTERM, _on_sigterm)
+    except ValueError:
+        _log.warning("sigterm", "flush_on_sigterm has no effect: configure in the main thread of the main interpreter")
+        return
+    _installed = True
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    # The signal may have come in the middle of anything, a lock of ours included: another thread does the work, and
+    # is waited for no longer than the end of the process may take.
+    done = _threads.original("allocate_lock")()
+    done.acquire()
+    # The first process of a container survives SIGTERM if it has no handler: it goes on being traced.
+    last = not callable(_before_us) and os.getpid() != 1
+
+    def work() -> None:
+        try:
+            for pipeline in list(_pipelines):
+                (pipeline.shutdown if last else pipeline.flush)(pipeline.exit_timeout)
+        finally:
+            done.release()
+
+    try:
+        _threads.original("start_new_thread")(work, ())
+        done.acquire(timeout=max([pipeline.exit_timeout for pipeline in list(_pipelines)], default=0.0))
+    except RuntimeError:
+        pass  # no new threads: the interpreter is ending already
+    if callable(_before_us):
+        _before_us(number, frame)
+    elif last:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
