@@ -9,6 +9,7 @@ import weakref
 
 from fasttrace import _log, _threads
 from fasttrace._core import ids
+from fasttrace.errors import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,27 @@ if TYPE_CHECKING:
 _pipelines: weakref.WeakSet[Living] = weakref.WeakSet()
 _hooked = False
 _exit_generation: int | None = None
+
+
+def refuse_subinterpreter() -> None:
+    """ConfigurationError in an interpreter that is not the main one.
+
+    CPython ends the whole process when such an interpreter ends while a thread of it is left, and a thread that sends
+    can't be ended at will.
+    """
+    import importlib
+
+    for name in ("_interpreters", "_xxsubinterpreters"):  # as they are called from 3.13 on, and before
+        try:
+            current = importlib.import_module(name).get_current()
+        except ImportError:
+            continue
+        if (current[0] if isinstance(current, tuple) else int(current)) != 0:
+            raise ConfigurationError(
+                "fasttrace records in the main interpreter only, and this is a subinterpreter: with mod_wsgi, use "
+                "WSGIApplicationGroup %{GLOBAL}"
+            )
+        return
 
 
 def register(pipeline: Living) -> None:

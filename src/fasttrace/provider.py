@@ -51,6 +51,7 @@ class TracerProvider:
         from fasttrace import config, lifecycle, sampling
         from fasttrace.pipeline import Pipeline
 
+        lifecycle.refuse_subinterpreter()
         arguments = {
             "service_name": service_name,
             "sampler": sampler,

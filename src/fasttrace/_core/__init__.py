@@ -1,7 +1,8 @@
 """Picks one implementation of the core, once, for all of its modules, and remembers why.
 
 ``FASTTRACE_IMPL``: ``cython`` demands the compiled one, ``python`` the pure one, ``auto`` (the
-default) takes the compiled one and falls back, with a warning, only where it is not installed.
+default) takes the compiled one and falls back, with a warning, only where it is not installed, or in a
+subinterpreter, since its state belongs to the interpreter that loaded it first.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def _missing(error: ModuleNotFoundError) -> bool:
     return (error.name or "").startswith("fasttrace._core._cython")
 
 
+def _refused(error: ImportError) -> bool:
+    """Whether this is a subinterpreter, where extensions with one state for the process may not be loaded."""
+    return not isinstance(error, ModuleNotFoundError) and "interpreter" in str(error)
+
+
 def load(name: str) -> tuple[str, str, dict[str, ModuleType]]:
     """The implementation, the reason for it and its modules, for a value of ``FASTTRACE_IMPL``."""
     if name not in ("auto", "cython", "python"):
@@ -42,15 +48,19 @@ def load(name: str) -> tuple[str, str, dict[str, ModuleType]]:
         return "python", "FASTTRACE_IMPL=python", _modules("_python")
     try:
         modules = _modules("_cython")
-    except ModuleNotFoundError as error:
-        if not _missing(error):
+    except ImportError as error:
+        refused = _refused(error)
+        if not refused and not (isinstance(error, ModuleNotFoundError) and _missing(error)):
             raise
         if name == "cython":
             raise ImportError(
-                f"FASTTRACE_IMPL=cython, but the compiled core is not installed ({error}). Install a wheel for "
+                f"FASTTRACE_IMPL=cython, but the compiled core serves one interpreter of a process ({error}). "
+                "FASTTRACE_IMPL=python runs in subinterpreters."
+                if refused
+                else f"FASTTRACE_IMPL=cython, but the compiled core is not installed ({error}). Install a wheel for "
                 "this Python, or build with a C compiler (FASTTRACE_BUILD=cython); FASTTRACE_IMPL=python runs without."
             ) from error
-        reason = f"no compiled extension: {error}"
+        reason = f"in a subinterpreter: {error}" if refused else f"no compiled extension: {error}"
         import warnings
 
         warnings.warn(
