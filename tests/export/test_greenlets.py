@@ -1,0 +1,93 @@
+"""gevent and eventlet, patched or not: the background thread is a thread, and never holds up the hub."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from chaos import Chaos, answer
+
+PROGRAM = """
+import sys
+library, patched, order, endpoint = sys.argv[1:]
+if order == "fasttrace first":
+    import fasttrace
+if library == "gevent":
+    if patched == "patched":
+        from gevent import monkey
+        monkey.patch_all()
+    import gevent
+    spawn, join, sleep = gevent.spawn, lambda greenlets: gevent.joinall(greenlets, raise_error=True), gevent.sleep
+else:
+    import eventlet
+    if patched == "patched":
+        eventlet.monkey_patch()
+    spawn, sleep = eventlet.spawn, eventlet.sleep
+    def join(greenlets):
+        for greenlet in greenlets:
+            greenlet.wait()
+import time
+import fasttrace
+from fasttrace.export import OTLPExporter
+
+fasttrace.configure(exporter=OTLPExporter(endpoint, timeout=20), schedule_delay=0.01, max_queue_spans=100_000)
+tracer = fasttrace.get_tracer("test")
+ticks, stop = 0, False
+
+def ticker():
+    global ticks
+    while not stop:
+        sleep(0.01)
+        ticks += 1
+
+def work():
+    for _ in range(30):
+        with tracer.start_as_current_span("outer") as outer:
+            sleep(0.001)
+            with tracer.start_as_current_span("inner") as inner:
+                assert inner.parent_span_id == outer.span_id and inner.trace_id == outer.trace_id
+                sleep(0)
+
+ticking = spawn(ticker)
+join([spawn(work) for _ in range(20)])
+begin = ticks
+while fasttrace.stats()["exported"] < 1200 and ticks < 2000:
+    sleep(0.01)
+during = ticks - begin
+stop = True
+join([ticking])
+assert fasttrace.flush(20)
+stats = fasttrace.stats()
+print(during, stats["started"], stats["exported"])
+"""
+
+
+@pytest.mark.parametrize("order", ["fasttrace first", "fasttrace last"])
+@pytest.mark.parametrize("patched", ["patched", "unpatched"])
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_greenlets_are_traced_and_the_hub_runs_while_a_collector_is_slow(
+    chaos: Chaos, library: str, patched: str, order: str
+) -> None:
+    pytest.importorskip(library)
+
+    def slow(handler: Any) -> None:
+        time.sleep(0.5)
+        answer(200)(handler)
+
+    chaos.script = [slow, answer(200)]
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, library, patched, order, chaos.endpoint],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert run.returncode == 0, run.stderr
+    during, started, exported = map(int, run.stdout.split())
+    assert started == exported == 1200
+    assert during >= 5, "the hub stood still while the collector was slow"
