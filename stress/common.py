@@ -11,7 +11,7 @@ PARTS = ("active", "abandoned", "queued", "held", "spooled", "exported", "sample
 
 
 def options(description: str) -> argparse.Namespace:
-    """``--scale``: the share of the full figures; ``--seed``: of all that is random, printed so that it can be repeated."""
+    """``--scale``: the share of the full figures; ``--seed``: of all that is random, printed to be repeated."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full figures (default: 1)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
@@ -46,7 +46,9 @@ class Report:
                 self.figure(part, stats[part])
         for reason, count in dropped.items():
             self.figure(f"dropped: {reason}", count)
-        self.holds(f"the accounts balance: {stats['started']:,} started, {total:,} accounted for", stats["started"] == total)
+        self.holds(
+            f"the accounts balance: {stats['started']:,} started, {total:,} accounted for", stats["started"] == total
+        )
 
     def end(self) -> None:
         """Leave with 1 if anything did not hold."""

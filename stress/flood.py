@@ -104,7 +104,9 @@ def main() -> None:
     report.figure("queued bytes", stats["queued_bytes"])
     report.figure("resident memory grew by", grown)
     report.holds(f"p99 of end() is {blocked / unblocked:.2f}x the unblocked one, 5x at most", blocked <= 5 * unblocked)
-    report.holds(f"memory stays at the bound of {bound:,} bytes", stats["queued_bytes"] <= bound and grown <= bound + SLACK_BYTES)
+    report.holds(
+        f"memory stays at the bound of {bound:,} bytes", stats["queued_bytes"] <= bound and grown <= bound + SLACK_BYTES
+    )
     report.holds("the queue holds 10,000 spans and no more", stats["queued"] == 10_000)
     report.balance(stats)
 

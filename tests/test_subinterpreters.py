@@ -74,5 +74,6 @@ def test_the_compiled_core_says_why_it_can_not_be_had() -> None:
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, "FASTTRACE_IMPL": "auto"},  # the main interpreter has the compiled core
     )
     assert "FASTTRACE_IMPL=python runs in subinterpreters" in run.stdout + run.stderr

@@ -4,6 +4,7 @@
 #include "buffer.h"
 #include "clock.h"
 #include "hex.h"
+#include "links.h"
 #include "process.h"
 
 #define CHECK(condition) \
@@ -48,6 +49,20 @@ static void hexadecimal(void) {
     CHECK(memcmp(text, "0123456789abcdef", 16) == 0);
 }
 
+static void links(void) {
+    ft_link list, items[4];
+    ft_links_init(&list);
+    CHECK(list.next == &list && list.previous == &list);
+    for (int i = 0; i < 4; i++) ft_links_append(&list, &items[i]);
+    ft_links_remove(&items[1]);
+    CHECK(list.next == &items[0] && items[0].next == &items[2] && items[2].previous == &items[0]);
+    ft_links_remove(&items[0]);
+    ft_links_remove(&items[3]);
+    CHECK(list.next == &items[2] && list.previous == &items[2] && items[2].next == &list);
+    ft_links_remove(&items[2]);
+    CHECK(list.next == &list && list.previous == &list);
+}
+
 static void buffers(void) {
     ft_buffer buffer = {NULL, 0, 0};
     uint8_t varint[10];
@@ -85,6 +100,7 @@ static void clocks(void) {
 int main(void) {
     random_numbers();
     hexadecimal();
+    links();
     buffers();
     clocks();
     puts("ok");

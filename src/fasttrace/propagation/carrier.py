@@ -64,7 +64,7 @@ def raw_values(carrier: Any, name: str) -> list[Any]:
         if "wsgi.version" in carrier:
             value = carrier.get("HTTP_" + name.replace("-", "_").upper())
             return [] if value is None else _items(value)
-        pairs: Any = carrier.items()
+        pairs: Any = list(carrier.items())  # a copy: another thread may be changing the carrier
     elif type(carrier) is Through:
         return _items(carrier.getter.get(carrier.carrier, name) or [])
     elif type(carrier) is list or type(carrier) is tuple:

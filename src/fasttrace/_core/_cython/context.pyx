@@ -1,4 +1,9 @@
-"""SpanContext, Context and what is current: one ContextVar that holds a Span, a Context or None."""
+# cython: freethreading_compatible=True
+"""SpanContext, Context and what is current: one ContextVar that holds a Span, a Context or None.
+
+Shared between threads: contexts, which do not change once they are made, and the dicts that they carry, which are
+replaced and never changed. The ContextVar's value is the thread's own. Raced by ``stress/race.py`` ("headers").
+"""
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

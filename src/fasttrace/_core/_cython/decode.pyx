@@ -1,7 +1,10 @@
+# cython: freethreading_compatible=True
 """The strict reading side of OTLP, for tests and the local tools.
 
 Every length is checked against what is left before it is used, and nesting is bounded, so that
 hostile bytes end in a DecodeError.
+
+Shared between threads: nothing but the bytes that are read, which do not change. Raced by ``stress/race.py`` ("codec").
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

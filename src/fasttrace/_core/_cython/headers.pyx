@@ -1,5 +1,11 @@
-"""W3C ``traceparent``, single ``b3`` and the OpenCensus binary header, read and written without temporaries."""
+# cython: freethreading_compatible=True
+"""W3C ``traceparent``, single ``b3`` and the OpenCensus binary header, read and written without temporaries.
 
+Shared between threads: nothing but a caller's carrier, which a critical section on it guards while it is walked.
+Raced by ``stress/race.py`` ("headers").
+"""
+
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
@@ -166,6 +172,26 @@ cdef bint consider(object name, object value, w3c_fields *fields) noexcept:
     return True
 
 
+cdef bint collect(object carrier, w3c_fields *fields) except -1:
+    """Find our fields in a plain dict or a list of pairs; false when the general way must be taken."""
+    cdef PyObject *key = NULL
+    cdef PyObject *value = NULL
+    cdef Py_ssize_t position = 0
+    if type(carrier) is dict:
+        while PyDict_Next(carrier, &position, &key, &value):
+            if not consider(<object> key, <object> value, fields):
+                return False
+        return True
+    if type(carrier) is not list:
+        return False
+    for pair in <list> carrier:
+        if type(pair) is not tuple or len(<tuple> pair) != 2:
+            return False
+        if not consider((<tuple> pair)[0], (<tuple> pair)[1], fields):
+            return False
+    return True
+
+
 def extract_w3c(carrier, context=None):
     """The context in the W3C headers of a plain dict or a list of pairs; None when the general way must be taken.
 
@@ -173,27 +199,15 @@ def extract_w3c(carrier, context=None):
     comes twice and may, and for baggage. ``context`` None is what is current; without a usable header its Context.
     """
     cdef w3c_fields fields
-    cdef PyObject *key = NULL
-    cdef PyObject *value = NULL
-    cdef Py_ssize_t position = 0
     cdef Node base
     fields.traceparent = fields.tracestate = NULL
     fields.several = False
-    if type(carrier) is dict:
-        while PyDict_Next(carrier, &position, &key, &value):
-            if not consider(<object> key, <object> value, &fields):
-                return None
-    elif type(carrier) is list:
-        for pair in <list> carrier:
-            if type(pair) is not tuple or len(<tuple> pair) != 2:
-                return None
-            if not consider((<tuple> pair)[0], (<tuple> pair)[1], &fields):
-                return None
-    else:
-        return None
-    # Owned from here on: what follows allocates, and a collection may run code that changes the carrier.
-    traceparent = None if fields.traceparent == NULL or fields.several else <object> fields.traceparent
-    state = None if fields.tracestate == NULL else <object> fields.tracestate
+    with cython.critical_section(carrier):
+        if not collect(carrier, &fields):
+            return None
+        # Owned from here on: what follows allocates, and a collection may run code that changes the carrier.
+        traceparent = None if fields.traceparent == NULL or fields.several else <object> fields.traceparent
+        state = None if fields.tracestate == NULL else <object> fields.tracestate
     base = current() if context is None else as_node(context)
     if traceparent is not None:
         if state is not None:

@@ -1,7 +1,9 @@
-"""Trace and span ids from one generator seeded by the operating system.
+# cython: freethreading_compatible=True
+"""Trace and span ids from generators seeded by the operating system.
 
-The generator is shared by the threads of an interpreter; the GIL guards it. A fork makes the child's
-copy stale (``process.h``), and the next draw there seeds it anew.
+Shared between threads: the fork counter, which changes only in a forked child while it has one thread, and the
+generator, which the GIL guards; without a GIL each thread has its own (``process.h``). A fork makes the child's
+copies stale, and the next draw there seeds them anew. Raced by ``stress/race.py`` ("ids").
 """
 
 import os
@@ -13,27 +15,32 @@ cdef ft_process *process_state() noexcept:
     return &PROCESS
 
 
-cdef int reseed() except -1:
+cdef int reseed(ft_generator *generator) except -1:
     cdef uint32_t generation = PROCESS.generation
     cdef bytes seed = os.urandom(32)
-    ft_rng_seed(&PROCESS.rng, <const uint8_t *> seed)
-    PROCESS.seeded_generation = generation
+    ft_rng_seed(&generator.rng, <const uint8_t *> seed)
+    generator.seeded_generation = generation
     return 0
+
+
+cdef ft_rng *seeded() except NULL:
+    cdef ft_generator *generator = ft_own_generator(&PROCESS)
+    if generator.seeded_generation != PROCESS.generation:
+        reseed(generator)
+    return &generator.rng
 
 
 def generate_trace_id() -> int:
     """A random 128-bit trace id, never zero; all bits are random (W3C Trace Context level 2, section 3.2.2.3)."""
-    if PROCESS.seeded_generation != PROCESS.generation:
-        reseed()
-    cdef uint64_t high = ft_rng_next(&PROCESS.rng)
-    return (<object> high << 64) | ft_rng_next_nonzero(&PROCESS.rng)
+    cdef ft_rng *rng = seeded()
+    cdef uint64_t high = ft_rng_next(rng)
+    cdef uint64_t low = ft_rng_next_nonzero(rng)
+    return (<object> high << 64) | low
 
 
 def generate_span_id() -> int:
     """A random 64-bit span id, never zero."""
-    if PROCESS.seeded_generation != PROCESS.generation:
-        reseed()
-    return ft_rng_next_nonzero(&PROCESS.rng)
+    return ft_rng_next_nonzero(seeded())
 
 
 def fork_generation() -> int:
@@ -43,4 +50,4 @@ def fork_generation() -> int:
 
 if ft_process_register(&PROCESS):
     raise MemoryError("fasttrace could not register its fork handler (pthread_atfork)")
-reseed()
+reseed(ft_own_generator(&PROCESS))

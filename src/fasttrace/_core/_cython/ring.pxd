@@ -3,7 +3,25 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "ring.h" nogil:
     ctypedef struct ft_ring:
+        uint8_t *data
         uint64_t capacity
+
+cdef extern from "shards.h" nogil:
+    enum:
+        FT_SHARDS
+        FT_HAS_GIL
+    ctypedef char ft_mutex  # what it is depends on the build; its address is all that is used
+    ctypedef struct ft_shard:
+        ft_mutex mutex
+        uint32_t sequence
+        ft_ring ring
+    void ft_lock(ft_mutex *mutex)
+    void ft_unlock(ft_mutex *mutex)
+    int64_t ft_add_seq_cst(int64_t *word, int64_t delta)
+    int64_t ft_load_seq_cst(int64_t *word)
+    void ft_store_seq_cst(int64_t *word, int64_t value)
+    uint32_t ft_own_shard(uint32_t count)
+    int ft_is_first(int64_t *word, int64_t value)
 
 cdef enum:
     PUSHED = 0
@@ -19,19 +37,25 @@ cdef struct Chunk:
     uint8_t data[1]
 
 cdef class Ring:
-    cdef ft_ring staged
+    # Producers: a shard's mutex (the GIL where there is one) guards its sequence and the writing side of its ring.
+    cdef ft_shard shards[FT_SHARDS]
+    cdef uint32_t shard_count
+    cdef uint64_t ring_bytes
+    # Consumers: `consumer_lock` guards the reading side of the rings and the chunks.
     cdef Chunk *oldest
     cdef Chunk *newest
-    cdef PyThread_type_lock wake_lock
     cdef PyThread_type_lock consumer_lock
+    # Whoever brings `signalled` from 0 to 1 releases `wake_lock`.
+    cdef PyThread_type_lock wake_lock
     cdef uint32_t signalled
-    cdef uint32_t sequence
+    # What was pushed and not released; raised before the record is in, lowered again if it can't be.
     cdef int64_t spans_queued
     cdef int64_t bytes_queued
     cdef readonly int64_t max_spans
     cdef readonly int64_t max_bytes
     cdef int new_locks(self) except -1
-    cdef int push_record(self, uint8_t *record, uint32_t length) noexcept
+    cdef int push_record(self, ft_shard *shard, uint8_t *record, uint32_t length) noexcept
+    cdef int place(self, ft_shard *shard, uint8_t *record, uint32_t length) noexcept
     cdef void signal(self) noexcept nogil
     cdef int drain(self) noexcept nogil
     cdef int append_pending(self, const uint8_t *record, uint32_t length) noexcept nogil

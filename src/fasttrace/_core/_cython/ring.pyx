@@ -1,10 +1,16 @@
+# cython: freethreading_compatible=True
 """The bounded queue between the spans that end and the thread that sends them.
 
-Two stages: the staged ring of ``ring.h``, written by whoever ends a span (the GIL makes that one
-producer at a time), and a list of chunks, filled from the ring by the one consumer, without the GIL.
+Two stages: the staged rings of ``ring.h``, written by whoever ends a span, and a list of chunks, filled from the rings
+by the one consumer, without the GIL. One ring is enough where the GIL makes that one producer at a time; without a
+GIL there are several shards, and a lock each that makes it one (``shards.h``).
 ``consumer_lock`` keeps the consuming side one thread: it is held for memory copies only, never while
-waiting for the GIL or running Python code, so that a producer that finds the ring full may take it and drain.
+waiting for the GIL or running Python code, so that a producer that finds its ring full may take it and drain.
+
+Shared between threads: all fields; ``ring.pxd`` says what guards which. Raced by ``stress/race.py`` ("queue").
 """
+
+import os
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -17,7 +23,7 @@ from cpython.pythread cimport (
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fasttrace._core.layout import (
     DEFAULT_QUEUE_BYTES,
@@ -59,6 +65,7 @@ assert LARGEST_SHARE == RING_LARGEST_SHARE and MAX_RECORD == MAX_RECORD_BYTES
 assert HEADER_BYTES == RECORD_HEADER_BYTES
 
 REASONS = (None, "queue_full", "too_large", "encode_error")
+cdef uint32_t SHARDS = min(FT_SHARDS, 2 * (os.cpu_count() or 1))
 
 
 @cython.final
@@ -76,7 +83,9 @@ cdef class Ring:
             raise ValueError(f"ring_bytes={ring_bytes!r}: a power of two of at least 1024")
         self.max_spans = max_spans
         self.max_bytes = max_bytes
-        if ft_ring_init(&self.staged, ring_bytes):
+        self.ring_bytes = ring_bytes
+        self.shard_count = SHARDS
+        if ft_ring_init(&self.shards[0].ring, ring_bytes):
             raise MemoryError()
         self.new_locks()
 
@@ -91,7 +100,9 @@ cdef class Ring:
 
     def __dealloc__(self):
         cdef Chunk *chunk
-        ft_ring_free(&self.staged)
+        cdef uint32_t i
+        for i in range(self.shard_count):
+            ft_ring_free(&self.shards[i].ring)
         while self.oldest != NULL:
             chunk = self.oldest
             self.oldest = chunk.next
@@ -105,15 +116,16 @@ cdef class Ring:
 
     @property
     def depth_spans(self):
-        return self.spans_queued
+        return ft_load_seq_cst(&self.spans_queued)
 
     @property
     def depth_bytes(self):
-        return self.bytes_queued
+        return ft_load_seq_cst(&self.bytes_queued)
 
     @property
     def staged_bytes(self):
-        return ft_ring_used(&self.staged)
+        cdef uint32_t i
+        return sum([ft_ring_used(&self.shards[i].ring) for i in range(self.shard_count)])
 
     def push(self, record):
         """Append one record, header included. None when taken, else the reason it was dropped for.
@@ -123,15 +135,36 @@ cdef class Ring:
         """
         check_record(record)
         copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record))
-        return REASONS[self.push_record(<uint8_t *> PyBytes_AS_STRING(copy), <uint32_t> PyBytes_GET_SIZE(copy))]
+        cdef ft_shard *shard = &self.shards[ft_own_shard(self.shard_count)]
+        ft_lock(&shard.mutex)
+        answer = self.push_record(shard, <uint8_t *> PyBytes_AS_STRING(copy), <uint32_t> PyBytes_GET_SIZE(copy))
+        ft_unlock(&shard.mutex)
+        return REASONS[answer]
 
-    cdef int push_record(self, uint8_t *record, uint32_t length) noexcept:
+    cdef int push_record(self, ft_shard *shard, uint8_t *record, uint32_t length) noexcept:
+        """The caller holds the shard's mutex."""
+        cdef int answer = PUSHED
         if length > MAX_RECORD:
             return TOO_LARGE
-        if self.spans_queued >= self.max_spans or self.bytes_queued + length > self.max_bytes:
+        if ft_add_seq_cst(&self.spans_queued, 1) > self.max_spans:
+            ft_add_seq_cst(&self.spans_queued, -1)
             return QUEUE_FULL
-        ft_write_little_u32(record + 12, self.sequence)
-        if length > self.staged.capacity // LARGEST_SHARE or not ft_ring_push(&self.staged, record, length):
+        if ft_add_seq_cst(&self.bytes_queued, length) > self.max_bytes:
+            answer = QUEUE_FULL
+        else:
+            answer = self.place(shard, record, length)
+        if answer != PUSHED:
+            ft_add_seq_cst(&self.bytes_queued, -<int64_t> length)
+            ft_add_seq_cst(&self.spans_queued, -1)
+        return answer
+
+    cdef int place(self, ft_shard *shard, uint8_t *record, uint32_t length) noexcept:
+        """Into the ring, or around it."""
+        cdef bint taken
+        if shard.ring.data == NULL and ft_ring_init(&shard.ring, self.ring_bytes):
+            return NO_MEMORY
+        ft_write_little_u32(record + 12, shard.sequence)
+        if length > shard.ring.capacity // LARGEST_SHARE or not ft_ring_push(&shard.ring, record, length):
             # Around the ring, behind all that is in it; the order stays.
             PyThread_acquire_lock(self.consumer_lock, WAIT_LOCK)
             taken = self.drain() == 0 and self.append_pending(record, length) == 0
@@ -139,11 +172,9 @@ cdef class Ring:
             if not taken:
                 return NO_MEMORY
             self.signal()
-        elif ft_ring_used(&self.staged) > self.staged.capacity // 2:
+        elif ft_ring_used(&shard.ring) > shard.ring.capacity // 2:
             self.signal()
-        self.sequence += 1
-        self.spans_queued += 1
-        self.bytes_queued += length
+        shard.sequence += 1
         return PUSHED
 
     cdef void signal(self) noexcept nogil:
@@ -173,17 +204,21 @@ cdef class Ring:
         return woken
 
     cdef int drain(self) noexcept nogil:
-        """From the ring to the pending list; 0, or -1 without memory (what is left stays in the ring)."""
+        """From the rings to the pending list; 0, or -1 without memory (what is left stays in its ring)."""
         cdef const uint8_t *record
-        cdef uint32_t length
-        while True:
-            record = ft_ring_peek(&self.staged)
-            if record == NULL:
-                return 0
-            length = ft_record_length(record)
-            if self.append_pending(record, length):
-                return -1
-            ft_ring_pop(&self.staged, length)
+        cdef uint32_t length, i
+        cdef ft_ring *ring
+        for i in range(self.shard_count):
+            ring = &self.shards[i].ring
+            while True:
+                record = ft_ring_peek(ring)
+                if record == NULL:
+                    break
+                length = ft_record_length(record)
+                if self.append_pending(record, length):
+                    return -1
+                ft_ring_pop(ring, length)
+        return 0
 
     cdef int append_pending(self, const uint8_t *record, uint32_t length) noexcept nogil:
         cdef Chunk *chunk = self.newest
@@ -249,17 +284,18 @@ cdef class Ring:
 
     def release(self, spans, nbytes):
         """Records of so many spans and bytes have been sent or dropped: the depth goes down."""
-        self.spans_queued -= <int64_t> spans
-        self.bytes_queued -= <int64_t> nbytes
+        ft_add_seq_cst(&self.spans_queued, -<int64_t> spans)
+        ft_add_seq_cst(&self.bytes_queued, -<int64_t> nbytes)
 
     def reset_after_fork(self):
         """In a forked child: forget everything, take new locks; what was queued belongs to the parent."""
+        cdef uint32_t i
         # The consumer may have been copied in the middle of a change, locks held: chunks and locks are left behind.
         self.oldest = self.newest = NULL
         self.new_locks()
-        self.sequence = 0
         self.spans_queued = self.bytes_queued = 0
-        cdef uint64_t capacity = self.staged.capacity
-        ft_ring_free(&self.staged)
-        if ft_ring_init(&self.staged, capacity):
+        for i in range(self.shard_count):
+            ft_ring_free(&self.shards[i].ring)
+            memset(&self.shards[i], 0, sizeof(ft_shard))
+        if ft_ring_init(&self.shards[0].ring, self.ring_bytes):
             raise MemoryError()

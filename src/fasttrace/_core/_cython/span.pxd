@@ -3,11 +3,35 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fasttrace._core._cython.context cimport Node
 from fasttrace._core._cython.otlp cimport ft_buffer
-from fasttrace._core._cython.ring cimport Ring
+from fasttrace._core._cython.ring cimport FT_SHARDS, Ring
+
+cdef extern from "links.h" nogil:
+    ctypedef struct ft_link:
+        ft_link *previous
+        ft_link *next
+    void ft_links_init(ft_link *list)
+    void ft_links_append(ft_link *list, ft_link *link)
+    void ft_links_remove(ft_link *link)
 
 cdef enum:
     # Two pointers each: most spans need no second allocation.
     INLINE_ATTRIBUTES = 8
+
+# What a recorder keeps by shard; the mutex of the ring's shard guards it (the GIL where there is one).
+cdef struct Account:
+    int64_t started
+    int64_t active
+    int64_t abandoned
+    int64_t sampled_out
+    int64_t dropped[6]
+    int64_t wall_offset_ns
+    int64_t wall_offset_taken_ns
+    # The active spans, oldest first, as borrowed references: a span links itself at its start and unlinks itself at
+    # its end or deallocation, so each in it is alive, or waits for the mutex to unlink itself.
+    ft_link active_spans
+    # Where a span is encoded at its end. What fills it runs no Python code.
+    ft_buffer scratch
+    char line[128]
 
 cdef class Recorder:
     cdef readonly Ring ring
@@ -16,7 +40,7 @@ cdef class Recorder:
     cdef object id_generator
     cdef object on_first_record
     cdef tuple baggage_attributes  # the names, or None
-    cdef bint running
+    cdef int64_t running
     cdef public bint closed
     cdef uint32_t generation
     cdef uint64_t threshold[5]
@@ -27,17 +51,8 @@ cdef class Recorder:
     cdef int64_t max_event_attributes
     cdef int64_t max_link_attributes
     cdef int64_t max_member_length
-    cdef int64_t wall_offset_ns
-    cdef int64_t wall_offset_taken_ns
-    cdef int64_t started
-    cdef int64_t active
-    cdef int64_t abandoned
-    cdef int64_t sampled_out
-    cdef int64_t dropped[6]
-    # The active spans, oldest first: a doubly linked list of borrowed references. A span links itself at its
-    # start and unlinks itself at its end or deallocation, all under the GIL, so none in it is dead.
-    cdef PyObject *first_active
-    cdef PyObject *last_active
+    cdef int64_t reset_in  # the fork generation that somebody resets it for
+    cdef Account accounts[FT_SHARDS]
 
 cdef class Tracer:
     cdef readonly object scope
@@ -53,8 +68,7 @@ cdef class Span(Node):
     cdef object start_rest      # (links, start_time) when either is given
     cdef object token
     cdef object description
-    cdef PyObject *previous_active
-    cdef PyObject *next_active
+    cdef ft_link link
     cdef PyObject **attributes_at
     cdef uint32_t attributes_count
     cdef uint32_t attributes_capacity
@@ -64,6 +78,7 @@ cdef class Span(Node):
     cdef uint32_t links_count
     cdef uint32_t links_dropped
     cdef uint32_t generation
+    cdef uint32_t shard         # where it is linked and counted
     cdef uint8_t state
     cdef uint8_t options
     cdef uint8_t kind_number

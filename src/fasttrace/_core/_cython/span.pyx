@@ -1,8 +1,17 @@
+# cython: freethreading_compatible=True
 """Span, Tracer and Recorder: the hot path from start to one encoded record in the ring.
 
-Shared between threads: a Recorder's counters, list of active spans and scratch buffers, and a Span that is
-used from several threads. The GIL protects all of them: no step that leaves them half changed runs Python
-code or lets go of the GIL. This module does not declare itself free-threading compatible.
+Shared between threads, and what guards it:
+
+* a Recorder's counters, list of active spans, wall clock offset and scratch: the GIL; without one they exist once for
+  each shard, under the mutex of the ring's shard (``shards.h``), held for C code only;
+* a Span that is used from several threads: the GIL; without one a critical section on the span. Like the GIL it may be
+  let go where a call waits, so no step that leaves a span half changed waits or runs Python code, and a field that
+  others may read is replaced while a second reference keeps the old value alive;
+* the part in which events are encoded: lent to one caller at a time under the GIL, not used without one;
+* thresholds, ``closed``: single words, whose change is seen now or a moment later.
+
+Raced by ``stress/race.py`` ("spans", "shared spans", "forks").
 """
 
 cimport cython
@@ -10,7 +19,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fasttrace._core._cython.context cimport (
     DEFERRED,
@@ -26,7 +35,15 @@ from fasttrace._core._cython.context cimport (
     split_trace_id,
     trace_id_of,
 )
-from fasttrace._core._cython.ids cimport ft_process, ft_rng_next, ft_rng_next_nonzero, process_state, reseed
+from fasttrace._core._cython.ids cimport (
+    ft_generator,
+    ft_own_generator,
+    ft_process,
+    ft_rng_next,
+    ft_rng_next_nonzero,
+    process_state,
+    reseed,
+)
 from fasttrace._core._cython.otlp cimport (
     ft_buffer,
     ft_buffer_free,
@@ -43,7 +60,18 @@ from fasttrace._core._cython.otlp cimport (
     write_attributes,
     write_text_field,
 )
-from fasttrace._core._cython.ring cimport Ring
+from fasttrace._core._cython.ring cimport (
+    FT_HAS_GIL,
+    Ring,
+    ft_is_first,
+    ft_load_seq_cst,
+    ft_lock,
+    ft_mutex,
+    ft_own_shard,
+    ft_shard,
+    ft_store_seq_cst,
+    ft_unlock,
+)
 
 from fasttrace._core import layout
 from fasttrace._core._cython import context as context_module
@@ -63,6 +91,11 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     void PyErr_Clear()
 
+cdef extern from "shards.h":
+    void ft_allow_try(PyObject *object)
+    int ft_try_incref(PyObject *object)
+    void ft_wait_a_moment() nogil
+
 cdef extern from "clock.h" nogil:
     int64_t ft_clock_monotonic_ns()
     int64_t ft_clock_wall_ns()
@@ -79,7 +112,8 @@ cdef enum:
     END_ON_EXIT = 4
     MAKE_CURRENT = 8
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
-    # drop counters; the first four are the ring's answers
+    # what becomes of a record, and the drop counters; the first four are the ring's answers
+    PUSHED = 0
     DROPPED_QUEUE_FULL = 1
     DROPPED_TOO_LARGE = 2
     DROPPED_ENCODE_ERROR = 3
@@ -118,11 +152,9 @@ cdef tuple KINDS = tuple(SpanKind)
 cdef tuple CODES = tuple(StatusCode)
 cdef str HTTP_STATUS_CODE = "http.response.status_code"
 
-# Where a span is encoded at its end, and an event or link when it is added. The GIL guards them; what fills
-# `SCRATCH` runs no Python code, and `PART` is lent to one caller at a time because normalising values may.
-cdef ft_buffer SCRATCH
+# Where an event is encoded when it is added; lent to one caller at a time because normalising values may run code.
 cdef ft_buffer PART
-cdef bint part_is_lent = False
+cdef bint part_is_lent = not FT_HAS_GIL
 
 
 cdef int64_t count_of(object limit) except? -2:
@@ -153,6 +185,9 @@ cdef class Recorder:
         on_first_record=None,
         baggage_attributes=(),
     ):
+        cdef uint32_t i
+        for i in range(ring.shard_count):
+            ft_links_init(&self.accounts[i].active_spans)
         limits = SpanLimits() if limits is None else limits
         self.ring = ring
         self.limits = limits
@@ -162,6 +197,7 @@ cdef class Recorder:
         self.on_first_record = on_first_record
         self.baggage_attributes = tuple(baggage_attributes) or None
         self.generation = PROCESS.generation
+        self.reset_in = PROCESS.generation
         self.max_attributes = count_of(limits.max_span_attributes)
         self.max_attribute_length = count_of(limits.max_span_attribute_length)
         self.max_events = count_of(limits.max_events)
@@ -181,86 +217,137 @@ cdef class Recorder:
         for i in range(5):
             self.threshold[i] = values[i]
 
+    def __dealloc__(self):
+        cdef int i
+        for i in range(FT_SHARDS):
+            ft_buffer_free(&self.accounts[i].scratch)
+
     @property
     def consumer_running(self):
-        return self.running and self.generation == PROCESS.generation
+        return self.generation == PROCESS.generation and ft_load_seq_cst(&self.running) != 0
 
     @consumer_running.setter
     def consumer_running(self, value):
         if self.generation != PROCESS.generation:
             after_fork(self)
-        self.running = bool(value)
+        # Whoever sets it to false looks at the depth afterwards, whoever pushes looks at it after having raised the
+        # depth: in one order that all see, so one of them sees the other.
+        ft_store_seq_cst(&self.running, 1 if value else 0)
 
     def add_scope(self, scope):
         """The index of a scope, adding it if it is new."""
-        for index, known in enumerate(self.scopes):
-            if known == scope:
-                return index
-        self.scopes.append(scope)
-        return len(self.scopes) - 1
+        with cython.critical_section(self):
+            for index, known in enumerate(self.scopes):
+                if known == scope:
+                    return index
+            self.scopes.append(scope)
+            return len(self.scopes) - 1
 
     def counters(self):
         """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        cdef Account total
+        cdef Account *account
+        cdef uint32_t i, reason
+        memset(&total, 0, sizeof(Account))
         if self.generation != PROCESS.generation:
             after_fork(self)
+        for i in range(self.ring.shard_count):
+            account = &self.accounts[i]
+            ft_lock(&self.ring.shards[i].mutex)
+            total.started += account.started
+            total.active += account.active
+            total.abandoned += account.abandoned
+            total.sampled_out += account.sampled_out
+            for reason in range(6):
+                total.dropped[reason] += account.dropped[reason]
+            ft_unlock(&self.ring.shards[i].mutex)
         return {
-            "started": self.started,
-            "active": self.active,
-            "abandoned": self.abandoned,
-            "sampled_out": self.sampled_out,
-            "dropped_queue_full": self.dropped[DROPPED_QUEUE_FULL],
-            "dropped_too_large": self.dropped[DROPPED_TOO_LARGE],
-            "dropped_encode_error": self.dropped[DROPPED_ENCODE_ERROR],
-            "dropped_after_shutdown": self.dropped[DROPPED_AFTER_SHUTDOWN],
-            "dropped_forked": self.dropped[DROPPED_FORKED],
+            "started": total.started,
+            "active": total.active,
+            "abandoned": total.abandoned,
+            "sampled_out": total.sampled_out,
+            "dropped_queue_full": total.dropped[DROPPED_QUEUE_FULL],
+            "dropped_too_large": total.dropped[DROPPED_TOO_LARGE],
+            "dropped_encode_error": total.dropped[DROPPED_ENCODE_ERROR],
+            "dropped_after_shutdown": total.dropped[DROPPED_AFTER_SHUTDOWN],
+            "dropped_forked": total.dropped[DROPPED_FORKED],
         }
 
     def active_spans(self):
         """The recording spans that have started and not ended, oldest first."""
+        cdef list spans = []
+        cdef uint32_t i
         if self.generation != PROCESS.generation:
             after_fork(self)
-        cdef list spans = []
-        cdef PyObject *at = self.first_active
-        while at != NULL:
-            spans.append(<Span> at)
-            at = (<Span> at).next_active
+        for i in range(self.ring.shard_count):
+            spans.extend(active_in_shard(self, i))
+        if not FT_HAS_GIL:
+            spans.sort(key=lambda span: span.start_time_ns)
         return spans
+
+
+cdef list active_in_shard(Recorder recorder, uint32_t shard):
+    cdef ft_mutex *mutex = &recorder.ring.shards[shard].mutex
+    cdef Account *account = &recorder.accounts[shard]
+    cdef ft_link *link
+    cdef PyObject **found
+    cdef int64_t room, count = 0, i
+    ft_lock(mutex)
+    room = account.active
+    ft_unlock(mutex)
+    # Memory is got outside of the mutex, where others may start spans: those are too young to matter.
+    found = <PyObject **> malloc((room + 1) * sizeof(PyObject *))
+    if found == NULL:
+        raise MemoryError()
+    ft_lock(mutex)
+    link = account.active_spans.next
+    while link != &account.active_spans and count < room:
+        found[count] = span_of(link)
+        if ft_try_incref(found[count]):
+            count += 1
+        link = link.next
+    ft_unlock(mutex)
+    try:
+        return [<object> found[i] for i in range(count)]
+    finally:
+        for i in range(count):
+            Py_DECREF(<object> found[i])
+        free(found)
 
 
 cdef int after_fork(Recorder recorder) except -1:
     """A forked child starts from nothing; the spans in flight and in the queue are the parent's."""
-    recorder.generation = PROCESS.generation
-    recorder.running = False
-    recorder.first_active = recorder.last_active = NULL
-    recorder.started = recorder.active = recorder.abandoned = recorder.sampled_out = 0
-    for i in range(6):
-        recorder.dropped[i] = 0
-    recorder.wall_offset_taken_ns = 0
+    cdef uint32_t i, generation = PROCESS.generation
+    cdef Account *account
+    cdef ft_buffer scratch
+    if not ft_is_first(&recorder.reset_in, generation):
+        # Another thread is at it; only without a GIL can it be seen before it is done.
+        while not FT_HAS_GIL and recorder.generation != generation:
+            with nogil:
+                ft_wait_a_moment()
+        return 0
+    if FT_HAS_GIL:
+        recorder.generation = generation
+    recorder.running = 0
+    for i in range(recorder.ring.shard_count):
+        account = &recorder.accounts[i]
+        # Without a GIL another thread of the parent may have been at the scratch: it is left behind.
+        scratch = account.scratch
+        memset(account, 0, sizeof(Account))
+        if FT_HAS_GIL:
+            account.scratch = scratch
+        ft_links_init(&account.active_spans)
     recorder.ring.reset_after_fork()
+    recorder.generation = generation
     return 0
 
 
-cdef inline void link(Recorder recorder, Span span) noexcept:
-    span.next_active = NULL
-    span.previous_active = recorder.last_active
-    if recorder.last_active == NULL:
-        recorder.first_active = <PyObject *> span
-    else:
-        (<Span> recorder.last_active).next_active = <PyObject *> span
-    recorder.last_active = <PyObject *> span
-    recorder.active += 1
+# Where a span's link is, from the beginning of the object; set below.
+cdef Py_ssize_t link_offset = 0
 
 
-cdef inline void unlink(Recorder recorder, Span span) noexcept:
-    if span.previous_active == NULL:
-        recorder.first_active = span.next_active
-    else:
-        (<Span> span.previous_active).next_active = span.next_active
-    if span.next_active == NULL:
-        recorder.last_active = span.previous_active
-    else:
-        (<Span> span.next_active).previous_active = span.previous_active
-    recorder.active -= 1
+cdef inline PyObject *span_of(ft_link *link) noexcept:
+    return <PyObject *> (<char *> link - link_offset)
 
 
 @cython.final
@@ -376,9 +463,14 @@ cdef int begin(Span span) except -1:
     cdef Recorder recorder = tracer.recorder
     cdef Node parent = None
     cdef Span parent_span = None
+    cdef ft_generator *generator
+    cdef Account *account
+    cdef ft_mutex *mutex
     cdef bint has_parent, local, explicit = False
     cdef int rule
     cdef int64_t now
+    # A span that begins is its caller's: nobody else begins it, too.
+    span.state = NOT_RECORDING
     if span.parent is not None:
         parent = as_node(span.parent)
         explicit = parent is not None
@@ -389,15 +481,14 @@ cdef int begin(Span span) except -1:
     if recorder is None:
         if parent is not None:
             take_over(span, parent)
-        span.state = NOT_RECORDING
         if not explicit:
             span.options &= ~MAKE_CURRENT
         return 0
     if recorder.generation != PROCESS.generation:
         after_fork(recorder)
-    if PROCESS.seeded_generation != PROCESS.generation:
-        reseed()
-    recorder.started += 1
+    generator = ft_own_generator(PROCESS)
+    if generator.seeded_generation != PROCESS.generation:
+        reseed(generator)
     if parent is not None:
         span.carried = parent.carried
     if has_parent:
@@ -422,14 +513,19 @@ cdef int begin(Span span) except -1:
         if parent is not None and parent.decision == WITHOUT_IDS:
             rule = 1 if parent.flags & TRACE_SAMPLED else 2
         if recorder.id_generator is None:
-            span.trace_high = ft_rng_next(&PROCESS.rng)
-            span.trace_low = ft_rng_next_nonzero(&PROCESS.rng)
+            span.trace_high = ft_rng_next(&generator.rng)
+            span.trace_low = ft_rng_next_nonzero(&generator.rng)
             span.flags = TRACE_RANDOM
         else:
             foreign_trace_id(recorder, span)
+    span.shard = ft_own_shard(recorder.ring.shard_count)
+    account = &recorder.accounts[span.shard]
+    mutex = &recorder.ring.shards[span.shard].mutex
     if (span.trace_low & RANDOMNESS) < recorder.threshold[rule]:
-        recorder.sampled_out += 1
-        span.state = NOT_RECORDING
+        ft_lock(mutex)
+        account.started += 1
+        account.sampled_out += 1
+        ft_unlock(mutex)
         if parent_span is not None and parent_span.state == NOT_RECORDING and not parent.remote:
             # Below an unsampled span of ours nothing new can be seen: the same ids, and nothing to make current.
             span.span_number = parent.span_number
@@ -437,38 +533,57 @@ cdef int begin(Span span) except -1:
             if not explicit:
                 span.options &= ~MAKE_CURRENT
         else:
-            span.span_number = ft_rng_next_nonzero(&PROCESS.rng)
+            span.span_number = ft_rng_next_nonzero(&generator.rng)
         return 0
     span.flags |= TRACE_SAMPLED
     if recorder.id_generator is None:
-        span.span_number = ft_rng_next_nonzero(&PROCESS.rng)
+        span.span_number = ft_rng_next_nonzero(&generator.rng)
     else:
         foreign_span_id(recorder, span)
     span.generation = PROCESS.generation
     span.recorder = recorder
     span.record_flags = FLAG_SAMPLED
-    now = ft_clock_monotonic_ns()
-    if local:
-        span.wall_offset_ns = parent.wall_offset_ns
-    else:
+    if not local:
         span.record_flags |= FLAG_LOCAL_ROOT
         if has_parent and parent.remote:
             span.record_flags |= FLAG_REMOTE_PARENT
-        if now - recorder.wall_offset_taken_ns > WALL_OFFSET_AGE_NS:
-            recorder.wall_offset_ns = ft_clock_wall_ns() - now
-            recorder.wall_offset_taken_ns = now
-        span.wall_offset_ns = recorder.wall_offset_ns
+    ft_allow_try(<PyObject *> span)
+    now = ft_clock_monotonic_ns()
+    ft_lock(mutex)
+    if local:
+        span.wall_offset_ns = parent.wall_offset_ns
+    else:
+        if now - account.wall_offset_taken_ns > WALL_OFFSET_AGE_NS:
+            account.wall_offset_ns = ft_clock_wall_ns() - now
+            account.wall_offset_taken_ns = now
+        span.wall_offset_ns = account.wall_offset_ns
     span.start_ns = now + span.wall_offset_ns
+    account.started += 1
+    account.active += 1
+    ft_links_append(&account.active_spans, &span.link)
     span.state = RECORDING
-    link(recorder, span)
+    ft_unlock(mutex)
     if recorder.baggage_attributes is not None and span.carried is not None:
         copy_baggage(span)
     if span.start_attributes is not None:
-        set_many(span, span.start_attributes)
+        attributes = span.start_attributes
         span.start_attributes = None
+        set_many(span, attributes)
     if span.start_rest is not None:
         start_rest(span)
     return 0
+
+
+cdef bint begin_once(Span span) except -1:
+    """Begin a span unless somebody has; whether it was this call."""
+    cdef bint mine
+    with cython.critical_section(span):
+        mine = span.state == NEW
+        if mine:
+            span.state = NOT_RECORDING
+    if mine:
+        begin(span)
+    return mine
 
 
 cdef int copy_baggage(Span span) except -1:
@@ -502,8 +617,8 @@ cdef int foreign_trace_id(Recorder recorder, Span span) except -1:
     except Exception:
         pass
     if (span.trace_high | span.trace_low) == 0:
-        span.trace_high = ft_rng_next(&PROCESS.rng)
-        span.trace_low = ft_rng_next_nonzero(&PROCESS.rng)
+        span.trace_high = ft_rng_next(&ft_own_generator(PROCESS).rng)
+        span.trace_low = ft_rng_next_nonzero(&ft_own_generator(PROCESS).rng)
         span.flags = TRACE_RANDOM
     return 0
 
@@ -515,13 +630,14 @@ cdef int foreign_span_id(Recorder recorder, Span span) except -1:
     except Exception:
         pass
     if high or span.span_number == 0:
-        span.span_number = ft_rng_next_nonzero(&PROCESS.rng)
+        span.span_number = ft_rng_next_nonzero(&ft_own_generator(PROCESS).rng)
     return 0
 
 
 cdef int start_rest(Span span) except -1:
-    links, start_time = span.start_rest
+    rest = span.start_rest
     span.start_rest = None
+    links, start_time = rest
     if type(start_time) is int and 0 <= start_time < 2**63:
         span.start_ns = start_time
     if links is None:
@@ -543,11 +659,10 @@ cdef int start_rest(Span span) except -1:
 
 
 cdef int set_one(Span span, object key, object value) except -1:
-    """A key seen before is replaced in place. The list is short and keys mostly the same objects: a search is quick."""
-    cdef Recorder recorder = span.recorder
-    cdef uint32_t i, count
-    cdef PyObject *old
-    cdef PyObject **at
+    """Set one attribute of a span that was recording a moment ago."""
+    cdef Recorder recorder = recorder_of(span)
+    if recorder is None:
+        return 0
     if type(key) is not str:
         if not isinstance(key, str):
             span.attributes_dropped += 1
@@ -562,10 +677,17 @@ cdef int set_one(Span span, object key, object value) except -1:
         except Exception:
             span.attributes_dropped += 1
             return 0
-        if span.state != RECORDING:
-            return 0
-    count = span.attributes_count
-    at = span.attributes_at
+    with cython.critical_section(span):
+        if span.state == RECORDING:
+            store(span, recorder.max_attributes, key, value)
+    return 0
+
+
+cdef int store(Span span, int64_t max_attributes, object key, object value) except -1:
+    """A key seen before is replaced in place. The list is short and keys mostly the same objects: a search is quick."""
+    cdef uint32_t i, count = span.attributes_count
+    cdef PyObject *old
+    cdef PyObject **at = span.attributes_at
     for i in range(count):
         if ft_text_equal(key, <object> at[2 * i]):
             old = at[2 * i + 1]
@@ -573,7 +695,7 @@ cdef int set_one(Span span, object key, object value) except -1:
             at[2 * i + 1] = <PyObject *> value
             Py_DECREF(<object> old)
             return 0
-    if recorder.max_attributes >= 0 and count >= recorder.max_attributes:
+    if max_attributes >= 0 and count >= max_attributes:
         span.attributes_dropped += 1
         return 0
     if count == span.attributes_capacity:
@@ -585,6 +707,14 @@ cdef int set_one(Span span, object key, object value) except -1:
     at[2 * count + 1] = <PyObject *> value
     span.attributes_count = count + 1
     return 0
+
+
+cdef inline Recorder recorder_of(Span span):
+    """The recorder of a span that records, else None."""
+    cdef Recorder recorder
+    with cython.critical_section(span):
+        recorder = span.recorder
+    return recorder
 
 
 cdef int grow_attributes(Span span) except -1:
@@ -618,7 +748,7 @@ cdef void clear_attributes(Span span) noexcept:
 
 cdef int set_many(Span span, object attributes) except -1:
     try:
-        if type(attributes) is dict:
+        if FT_HAS_GIL and type(attributes) is dict:
             for key, value in (<dict> attributes).items():
                 set_one(span, key, value)
         else:
@@ -633,23 +763,28 @@ cdef int set_many(Span span, object attributes) except -1:
 
 
 cdef int append_event(Span span, object name, object attributes, int64_t time_ns) except -1:
+    cdef Recorder recorder = recorder_of(span)
     cdef ft_buffer own
     cdef ft_buffer *part
     global part_is_lent
-    if span.recorder.max_events >= 0 and span.events_count >= span.recorder.max_events:
+    if recorder is None:
+        return 0
+    if recorder.max_events >= 0 and span.events_count >= recorder.max_events:
         span.events_dropped += 1
         return 0
     own.data = NULL
     own.length = own.capacity = 0
     cdef bint lent = not part_is_lent
     part = &PART if lent else &own
-    part_is_lent = True
+    if lent:
+        part_is_lent = True
     part.length = 0
     try:
-        write_event(part, span.recorder, name, attributes, time_ns)
-        if span.state == RECORDING:
-            append_field(&span.events, 0x5A, part)
-            span.events_count += 1
+        write_event(part, recorder, name, attributes, time_ns)
+        with cython.critical_section(span):
+            if span.state == RECORDING:
+                append_field(&span.events, 0x5A, part)
+                span.events_count += 1
     finally:
         if lent:
             part_is_lent = False
@@ -709,22 +844,24 @@ cdef void trim(ft_buffer *buffer) noexcept:
 
 
 cdef int add_one_link(Span span, object context, object attributes) except -1:
+    cdef Recorder recorder = recorder_of(span)
     cdef ft_buffer part
     cdef Node node = as_node(context)
-    if node is None:
+    if node is None or recorder is None:
         return 0
     if ((node.trace_high | node.trace_low) == 0 or node.span_number == 0) and not attributes and node.header is None:
         return 0
-    if span.recorder.max_links >= 0 and span.links_count >= span.recorder.max_links:
+    if recorder.max_links >= 0 and span.links_count >= recorder.max_links:
         span.links_dropped += 1
         return 0
     part.data = NULL
     part.length = part.capacity = 0
     try:
-        write_link(&part, span.recorder, node, attributes)
-        if span.state == RECORDING:
-            append_field(&span.links, 0x6A, &part)
-            span.links_count += 1
+        write_link(&part, recorder, node, attributes)
+        with cython.critical_section(span):
+            if span.state == RECORDING:
+                append_field(&span.links, 0x6A, &part)
+                span.links_count += 1
     finally:
         ft_buffer_free(&part)
     return 0
@@ -760,9 +897,8 @@ cdef int write_link(ft_buffer *part, Recorder recorder, Node node, object attrib
 # --- the end
 
 
-cdef int encode(Span span, int64_t end_ns) except -1:
-    """Header and body into SCRATCH. Reads exact built-ins only, so no Python code runs in here."""
-    cdef ft_buffer *buffer = &SCRATCH
+cdef int encode(Span span, ft_buffer *buffer, int64_t end_ns) except -1:
+    """Header and body into a scratch buffer. Reads exact built-ins only, so no Python code runs in here."""
     cdef uint8_t *at
     cdef uint8_t *header
     cdef uint8_t flags = span.record_flags
@@ -865,16 +1001,21 @@ cdef int write_status(ft_buffer *buffer, Span span) except -1:
 
 
 # An error inside is turned into a count by the caller, which therefore looks at the answer itself.
-ctypedef int (*quiet_encode)(Span span, int64_t end_ns) noexcept
+ctypedef int (*quiet_encode)(Span span, ft_buffer *buffer, int64_t end_ns) noexcept
 
 
 cdef int finish(Span span, object end_time) except -1:
     cdef Recorder recorder
     cdef int64_t end_ns
     cdef int answer
-    if span.state != RECORDING:
+    cdef bint mine
+    with cython.critical_section(span):
+        # Of several threads that end one span, the one that finds it recording does.
+        mine = span.state == RECORDING
+        if mine:
+            span.state = ENDED
+    if not mine:
         return 0
-    span.state = ENDED
     recorder = span.recorder
     end_ns = ft_clock_monotonic_ns() + span.wall_offset_ns
     if end_time is not None and type(end_time) is int and 0 <= end_time < 2**63:
@@ -882,34 +1023,53 @@ cdef int finish(Span span, object end_time) except -1:
     if end_ns < span.start_ns:
         end_ns = span.start_ns
     span.end_ns = end_ns
+    answer = hand_over(span, recorder, end_ns)
+    with cython.critical_section(span):
+        release(span)
+    if answer == PUSHED and not ft_load_seq_cst(&recorder.running) and recorder.on_first_record is not None:
+        announce(recorder)
+    return 0
+
+
+cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
+    """The record of a span that has ended to the ring; PUSHED, or the reason for which it was dropped."""
+    cdef ft_shard *shard
+    cdef Account *account
+    cdef ft_buffer *scratch
+    cdef int answer
     if span.generation != PROCESS.generation:
         # Begun before the fork: its record is the parent's to write.
         if recorder.generation != PROCESS.generation:
             after_fork(recorder)
-        recorder.started += 1
-        recorder.dropped[DROPPED_FORKED] += 1
-        release(span)
-        return 0
-    unlink(recorder, span)
+        span.shard = ft_own_shard(recorder.ring.shard_count)
+        account = &recorder.accounts[span.shard]
+        ft_lock(&recorder.ring.shards[span.shard].mutex)
+        account.started += 1
+        account.dropped[DROPPED_FORKED] += 1
+        ft_unlock(&recorder.ring.shards[span.shard].mutex)
+        return DROPPED_FORKED
+    shard = &recorder.ring.shards[span.shard]
+    account = &recorder.accounts[span.shard]
+    scratch = &account.scratch
+    ft_lock(&shard.mutex)
+    ft_links_remove(&span.link)
+    account.active -= 1
     if recorder.closed:
-        recorder.dropped[DROPPED_AFTER_SHUTDOWN] += 1
-        release(span)
-        return 0
-    if (<quiet_encode> encode)(span, end_ns) != 0:
-        PyErr_Clear()
+        answer = DROPPED_AFTER_SHUTDOWN
+    elif (<quiet_encode> encode)(span, scratch, end_ns) != 0:
         answer = DROPPED_ENCODE_ERROR
-    elif SCRATCH.length > <size_t> 0xFFFFFFFF:
+    elif scratch.length > <size_t> 0xFFFFFFFF:
         answer = DROPPED_TOO_LARGE
     else:
-        answer = recorder.ring.push_record(SCRATCH.data, <uint32_t> SCRATCH.length)
-    if SCRATCH.capacity > LARGEST_KEPT_SCRATCH:
-        ft_buffer_free(&SCRATCH)
-    release(span)
-    if answer:
-        recorder.dropped[answer] += 1
-    elif not recorder.running and recorder.on_first_record is not None:
-        announce(recorder)
-    return 0
+        answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
+    if answer != PUSHED:
+        account.dropped[answer] += 1
+    if scratch.capacity > LARGEST_KEPT_SCRATCH:
+        ft_buffer_free(scratch)
+    ft_unlock(&shard.mutex)
+    if answer == DROPPED_ENCODE_ERROR:
+        PyErr_Clear()
+    return answer
 
 
 cdef int announce(Recorder recorder) except -1:
@@ -928,6 +1088,7 @@ cdef void release(Span span) noexcept:
         ft_buffer_free(&span.events)
     if span.links.data != NULL:
         ft_buffer_free(&span.links)
+    _before = span.recorder
     span.recorder = None
 
 
@@ -942,9 +1103,14 @@ cdef class Span(Node):
 
     def __dealloc__(self):
         # Nothing above holds Python objects that a collection could have cleared: no_gc_clear.
+        cdef ft_mutex *mutex
         if self.state == RECORDING and self.generation == PROCESS.generation:
-            unlink(self.recorder, self)
-            self.recorder.abandoned += 1
+            mutex = &self.recorder.ring.shards[self.shard].mutex
+            ft_lock(mutex)
+            ft_links_remove(&self.link)
+            self.recorder.accounts[self.shard].active -= 1
+            self.recorder.accounts[self.shard].abandoned += 1
+            ft_unlock(mutex)
         if self.attributes_capacity:
             clear_attributes(self)
         ft_buffer_free(&self.events)
@@ -1016,14 +1182,20 @@ cdef class Span(Node):
             description = text_of(description)
         else:
             description = None
-        if self.state == RECORDING:
-            self.status_number = number
-            self.description = description
+        with cython.critical_section(self):
+            if self.state == RECORDING:
+                _before = self.description
+                self.status_number = number
+                self.description = description
 
     def update_name(self, name):
         """Rename the span."""
-        if self.state == RECORDING:
-            self.text = name if type(name) is str else text_of(name)
+        if type(name) is not str:
+            name = text_of(name)
+        with cython.critical_section(self):
+            if self.state == RECORDING:
+                _before = self.text
+                self.text = name
 
     @cython.binding(False)
     @cython.embedsignature(True)
@@ -1034,18 +1206,17 @@ cdef class Span(Node):
     @cython.binding(False)
     @cython.embedsignature(True)
     def __enter__(self):
-        if self.state == NEW:
-            begin(self)
-            if self.options & MAKE_CURRENT:
-                self.token = ft_contextvar_set(VARIABLE, self)
+        if begin_once(self) and self.options & MAKE_CURRENT:
+            self.token = ft_contextvar_set(VARIABLE, self)
         return self
 
     @cython.binding(False)
     @cython.embedsignature(True)
     def __exit__(self, exc_type, exc, traceback):
-        if self.token is not None:
+        with cython.critical_section(self):
             token = self.token
             self.token = None
+        if token is not None:
             leave(self, token)
         if exc is not None and self.state == RECORDING:
             record(self, exc, not self.options & MAKE_CURRENT)
@@ -1063,19 +1234,19 @@ cdef class Span(Node):
     def _fresh(self):
         """A span that has not started, with the arguments of this one."""
         cdef Span span = Span.__new__(Span)
-        span.tracer = self.tracer
-        span.text = self.text
-        span.kind_number = self.kind_number
-        span.parent = self.parent
-        span.start_attributes = self.start_attributes
-        span.start_rest = self.start_rest
-        span.options = self.options
+        with cython.critical_section(self):
+            span.tracer = self.tracer
+            span.text = self.text
+            span.kind_number = self.kind_number
+            span.parent = self.parent
+            span.start_attributes = self.start_attributes
+            span.start_rest = self.start_rest
+            span.options = self.options
         return span
 
     def _begin(self):
         """Start without becoming current."""
-        if self.state == NEW:
-            begin(self)
+        begin_once(self)
 
     def _attach(self):
         """Become current, if this span is one that does; the token for ``_detach``, or None."""
@@ -1097,7 +1268,8 @@ cdef class Span(Node):
 
     @property
     def name(self):
-        return self.text
+        with cython.critical_section(self):
+            return self.text
 
     @property
     def kind(self):
@@ -1111,13 +1283,16 @@ cdef class Span(Node):
     def attributes(self):
         cdef uint32_t i
         cdef dict result = {}
-        for i in range(self.attributes_count):
-            result[<object> self.attributes_at[2 * i]] = <object> self.attributes_at[2 * i + 1]
+        with cython.critical_section(self):
+            for i in range(self.attributes_count):
+                result[<object> self.attributes_at[2 * i]] = <object> self.attributes_at[2 * i + 1]
         return result
 
     @property
     def status(self):
-        return Status(CODES[self.status_number], self.description)
+        with cython.critical_section(self):
+            code, description = self.status_number, self.description
+        return Status(CODES[code], description)
 
     @property
     def start_time_ns(self):
@@ -1188,6 +1363,7 @@ cdef Span unattached(Node node):
 
 
 cdef Span INVALID = unattached(None)
+link_offset = <char *> &INVALID.link - <char *> <PyObject *> INVALID
 
 
 def current_span():

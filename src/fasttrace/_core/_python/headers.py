@@ -83,10 +83,11 @@ def extract_w3c(carrier: Any, context: Context | Span | None = None) -> Context 
     That is: for any other carrier, a name or a value that is neither text nor bytes, a WSGI environ, a field that
     comes twice and may, and for baggage. ``context`` None is what is current; without a usable header its Context.
     """
+    # Copies: another thread may be changing the carrier.
     if type(carrier) is dict:
-        pairs: Any = carrier.items()
+        pairs: list[Any] = list(carrier.items())
     elif type(carrier) is list:
-        pairs = carrier
+        pairs = carrier.copy()
     else:
         return None
     found: dict[str, Any] = {}

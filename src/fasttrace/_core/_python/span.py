@@ -70,6 +70,8 @@ _CODES = tuple(StatusCode)
 _UNSET, _OK, _ERROR = 0, 1, 2
 _HTTP_STATUS_CODE = "http.response.status_code"
 _LARGEST_TIME_NS = 2**63
+# One thread of a forked child makes a recorder the child's own; re-entrant, for a finaliser may end a span inside.
+_fork_lock = RLock()
 
 
 def _text(value: Any) -> str:
@@ -124,11 +126,11 @@ class Recorder:
         self._id_generator = id_generator
         self._on_first_record = on_first_record
         self._baggage_attributes = tuple(baggage_attributes)
+        self._generation = ids.fork_generation()
         self._reset()
 
     def _reset(self) -> None:
         """A process starts from nothing; in a forked child the spans in flight are the parent's."""
-        self._generation = ids.fork_generation()
         self._running = False
         # Keeps the counters true when threads count at once; re-entrant, for a finaliser may end a span inside.
         self._lock = RLock()
@@ -143,8 +145,12 @@ class Recorder:
     def _check_fork(self) -> int:
         generation = ids.fork_generation()
         if generation != self._generation:
-            self._reset()
-            self.ring.reset_after_fork()
+            with _fork_lock:
+                if generation != self._generation:
+                    self._reset()
+                    self.ring.reset_after_fork()
+                    # Last: until then nobody else touches what may be the parent's.
+                    self._generation = generation
         return generation
 
     @property
@@ -168,11 +174,12 @@ class Recorder:
 
     def add_scope(self, scope: InstrumentationScope) -> int:
         """The index of a scope, adding it if it is new."""
-        for index, known in enumerate(self.scopes):
-            if known == scope:
-                return index
-        self.scopes.append(scope)
-        return len(self.scopes) - 1
+        with self._lock:
+            for index, known in enumerate(self.scopes):
+                if known == scope:
+                    return index
+            self.scopes.append(scope)
+            return len(self.scopes) - 1
 
     def counters(self) -> dict[str, int]:
         """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
@@ -662,7 +669,8 @@ class Span(Node):
             b"\x41",
             self._end_time_ns.to_bytes(8, "little"),
         )
-        for key, value in self._attributes.items():
+        # A copy: another thread may be in the middle of setting one.
+        for key, value in list(self._attributes.items()):
             parts.append(attribute(b"\x4a", key, value))
         status_code = self._attributes.get(_HTTP_STATUS_CODE)
         if type(status_code) is int and 500 <= status_code < 600:
@@ -770,7 +778,7 @@ class Span(Node):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return dict(self._attributes)
+        return self._attributes.copy()
 
     @property
     def status(self) -> Status:

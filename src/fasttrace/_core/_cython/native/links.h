@@ -1,0 +1,26 @@
+/* A doubly linked list through the objects themselves: joining and leaving it allocates nothing. No Python.h.
+
+   A list is a link that belongs to no object; an empty one is linked to itself. */
+#ifndef FASTTRACE_LINKS_H
+#define FASTTRACE_LINKS_H
+
+typedef struct ft_link {
+    struct ft_link *previous;
+    struct ft_link *next;
+} ft_link;
+
+static inline void ft_links_init(ft_link *list) { list->previous = list->next = list; }
+
+static inline void ft_links_append(ft_link *list, ft_link *link) {
+    link->previous = list->previous;
+    link->next = list;
+    list->previous->next = link;
+    list->previous = link;
+}
+
+static inline void ft_links_remove(ft_link *link) {
+    link->previous->next = link->next;
+    link->next->previous = link->previous;
+}
+
+#endif
