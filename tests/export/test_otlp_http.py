@@ -363,3 +363,38 @@ def test_a_script_that_imports_nothing_else_ends(chaos: Chaos) -> None:
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": chaos.endpoint}
     subprocess.run([sys.executable, "-S", "-c", program], env=environment, check=True, timeout=60)
     assert len(chaos.requests) == 1
+
+
+def test_a_receiver_that_echoes_the_credentials_does_not_get_them_into_an_error(
+    chaos: Chaos, make_batch: MakeBatch
+) -> None:
+    def echo(handler: Any) -> None:
+        answer(401, f"bad token: {handler.headers['authorization']}".encode())(handler)
+
+    chaos.script = [echo]
+    endpoint = chaos.endpoint.replace("http://", "http://user:hunter2@") + "?key=open"
+    exporter = OTLPExporter(endpoint, headers={"Authorization": "Bearer sesame-sesame"})
+    with pytest.raises(ExportError, match="401") as failed:
+        exporter.export(make_batch(1))
+    assert "bad token: Bearer ***" in str(failed.value)
+    assert chaos.requests[0][1]["authorization"] == "Bearer sesame-sesame"
+    assert not any(secret in f"{failed.value} {exporter!r}" for secret in ("sesame", "hunter2", "open"))
+
+
+def test_a_probe_is_one_request_without_spans_and_with_the_credentials(chaos: Chaos) -> None:
+    chaos.script = [answer(200), answer(503), answer(200, b"<html>welcome</html>")]
+    exporter = OTLPExporter(chaos.endpoint, headers={"authorization": "Bearer sesame-sesame"}, compression="gzip")
+    exporter.probe(10)
+    ((_, headers, body),) = chaos.requests
+    assert headers["authorization"] == "Bearer sesame-sesame"
+    assert not ExportTraceServiceRequest.FromString(gzip.decompress(body)).resource_spans
+    with pytest.raises(ExportError, match="503"):
+        exporter.probe(10)
+    with pytest.raises(ExportError, match="web page"):
+        exporter.probe(10)
+    assert len(chaos.requests) == 3
+
+
+def test_a_probe_without_compression_reaches_a_real_receiver(receiver: Any) -> None:
+    OTLPExporter(receiver.endpoint).probe(30)
+    assert receiver.lines == []

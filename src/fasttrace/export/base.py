@@ -35,6 +35,30 @@ if TYPE_CHECKING:
             ...
 
 
+def masked(url: str) -> str:
+    """A URL without what may be secret in it: user name and password, query and fragment."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    authority = rest[: min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))]
+    _, at, host = authority.rpartition("@")
+    port = host.rpartition("]")[2].partition(":")[2]
+    if not at and "@" in rest and port and not port.isdigit():
+        # A password with a slash or a question mark in it: no URL, but a secret.
+        return f"{scheme}{separator}***@{masked(rest.rpartition('@')[2])}"
+    path = rest[len(authority) :]
+    shown = path[: min((path.find(mark) for mark in "?#" if mark in path), default=len(path))]
+    secret = path[len(shown) : len(shown) + 1]
+    return f"{scheme}{separator}{'***@' if at else ''}{host}{shown}{secret + '***' if secret else ''}"
+
+
+def address(exporter: object) -> str | None:
+    """Where an exporter's spans go, for people to read: its endpoint, folder or file; None for neither."""
+    endpoint = getattr(exporter, "endpoint", None)
+    if isinstance(endpoint, str):
+        return masked(endpoint)
+    path = getattr(exporter, "directory", None) or getattr(exporter, "path", None)
+    return path if isinstance(path, str) else None
+
+
 def _never() -> bool:
     return False
 
