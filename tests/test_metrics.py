@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -127,6 +129,34 @@ def test_a_scrape_of_a_wsgi_page_shows_the_process(tmp_path: Any) -> None:
     assert value(families, "fasttrace_spans_total", state="exported") == 1
     assert families["fasttrace_info"].samples[0].labels["destination"] == str(tmp_path / "spool")
     fasttrace.shutdown()
+
+
+def test_the_page_of_the_documentation_works() -> None:
+    import httpx
+    import uvicorn
+    from starlette.applications import Starlette
+
+    text = (Path(__file__).parents[1] / "docs" / "observing.md").read_text()
+    example = text.partition("```python\nfrom starlette")[2].partition("```")[0]
+    before, _, route = ("from starlette" + example).rpartition("\n\n")
+    names: dict[str, Any] = {}
+    exec(before, names)
+    server = uvicorn.Server(
+        uvicorn.Config(Starlette(routes=[eval(route, names)]), port=0, lifespan="off", log_level="error")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60, trust_env=False)
+    finally:
+        server.should_exit = True
+        thread.join()
+    assert answer.headers["content-type"] == metrics.CONTENT_TYPE
+    assert value(read(answer.text), "fasttrace_started_spans_total") >= 0
 
 
 def test_importing_fasttrace_does_not_import_it() -> None:

@@ -315,9 +315,20 @@ def test_the_loopback_needs_no_proxy(chaos: Chaos, make_batch: MakeBatch, monkey
 def test_a_proxy_of_the_environment_is_used(
     chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("http_proxy", chaos.endpoint.removesuffix("/v1/traces"))
+    monkeypatch.setenv("http_proxy", chaos.endpoint.removesuffix("/v1/traces").replace("//", "//user:p%40ss@"))
     OTLPExporter("http://collector.invalid:4318/v1/traces").export(make_batch(1))
-    assert chaos.requests[0][0] == "http://collector.invalid:4318/v1/traces"
+    ((path, headers, _),) = chaos.requests
+    assert path == "http://collector.invalid:4318/v1/traces"
+    assert headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://user:sec/ret@host/v1", "http://", "https:///v1", "ftp://host", "host:4318"]
+)
+def test_what_is_no_url_is_refused_and_its_secret_not_shown(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match="use a URL such as") as refused:
+        OTLPExporter(endpoint)
+    assert "sec" not in str(refused.value)
 
 
 def test_tls_with_a_certificate_of_ones_own(

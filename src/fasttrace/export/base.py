@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
         With an attribute ``destination``, text that tells where its spans go, what it can't deliver waits on
         disk and is delivered later, by this process or the next one with the same destination.
+        ``fasttrace doctor`` connects to its ``endpoint``, a URL or host:port, and calls its ``probe(timeout)``, which
+        raises ExportError when the receiver does not take a request without spans; it shows its ``header_names``.
         """
 
         def export(self, batch: Batch) -> int | None:

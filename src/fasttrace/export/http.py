@@ -45,7 +45,7 @@ class Sender:
     def __init__(
         self, endpoint: str, headers: Mapping[str, str], compression: str, certificates: Mapping[str, str | None]
     ) -> None:
-        if not endpoint.lower().startswith(("http://", "https://")):
+        if not _is_url(endpoint):
             raise ConfigurationError(
                 f"endpoint={masked(endpoint)!r}: use a URL such as http://localhost:4318/v1/traces"
             )
@@ -124,6 +124,11 @@ class Sender:
         return False
 
     @property
+    def header_names(self) -> frozenset[str]:
+        """The names of the headers that make it this one's, without their values."""
+        return frozenset(self._identity)
+
+    @property
     def destination(self) -> str:
         """Where the requests go and as whom: they are never sent under other headers."""
         return "\n".join([self.endpoint, *(f"{name}: {self._headers[name]}" for name in sorted(self._identity))])
@@ -185,7 +190,9 @@ class Sender:
 
         unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
         failure = ExportError(
-            f"{self._shown}: {type(error).__name__}: {error}", retryable=True, ambiguous=not isinstance(error, unsent)
+            f"{self._shown}: {type(error).__name__}: {str(error).replace(self.endpoint, self._shown)}",
+            retryable=True,
+            ambiguous=not isinstance(error, unsent),
         )
         failure.__cause__ = error
         return failure
@@ -197,7 +204,13 @@ class Sender:
 
             options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
             proxy = proxy_for(self.endpoint)
-            self._pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+            if proxy:
+                credentials = _credentials(proxy)
+                if credentials:
+                    options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=credentials)
+                self._pool = urllib3.ProxyManager(proxy, **options)
+            else:
+                self._pool = urllib3.PoolManager(**options)
             self._pool_pid = os.getpid()
         return self._pool
 
@@ -209,6 +222,24 @@ class Sender:
         self._closing.release()
         if self._pool is not None and self._pool_pid == os.getpid():
             self._pool.clear()
+
+
+def _is_url(text: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _credentials(url: str) -> str | None:
+    """``user:password`` of a URL, decoded."""
+    from urllib.parse import unquote, urlsplit
+
+    authority, at, _ = urlsplit(url).netloc.rpartition("@")
+    return unquote(authority) if at else None
 
 
 def proxy_for(url: str) -> str | None:

@@ -121,6 +121,11 @@ class OTLPExporter:
         """Endpoint and headers: what can't be delivered waits for an exporter with the same."""
         return self._sender.destination
 
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The names of the headers that are sent, without their values."""
+        return self._sender.header_names
+
     def __repr__(self) -> str:
         return f"OTLPExporter({base.masked(self.endpoint)!r})"
 
