@@ -181,3 +181,15 @@ def test_the_destination_is_where_a_person_would_look(tmp_path: Path) -> None:
     assert provider.stats()["exporter"] == "SpoolExporter"
     assert provider.stats()["destination"] == str(tmp_path / "spool")
     provider.shutdown()
+
+
+class Moody(MemoryExporter):
+    @property
+    def endpoint(self) -> str:
+        raise RuntimeError("not today")
+
+
+def test_an_exporter_whose_endpoint_raises_has_no_destination() -> None:
+    provider = fasttrace.TracerProvider(exporter=Moody())
+    assert (provider.stats()["exporter"], provider.stats()["destination"]) == ("Moody", None)
+    provider.shutdown()

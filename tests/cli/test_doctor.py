@@ -18,8 +18,11 @@ import pytest
 
 import fasttrace
 from fasttrace import doctor, export
+from fasttrace._core import Recorder, Ring
 from fasttrace.cli import main
 from fasttrace.export import OTLPExporter, SpoolExporter
+from fasttrace.export.base import RecordBatch
+from fasttrace.export.undelivered import Undelivered
 
 EXPORT_TESTS = Path(__file__).parents[1] / "export"
 sys.path.insert(0, str(EXPORT_TESTS))
@@ -506,3 +509,19 @@ def test_spans_that_wait_are_told_by_destination(
     assert all(0 <= item["data"]["oldest_seconds"] < 600 and item["status"] == "warning" for item in waiting)
     monkeypatch.setenv("FASTTRACE_UNDELIVERED_DIR", "none")
     assert finding(examined(capsys, "--offline")[1], "undelivered", "folder")["data"] == {"folder": None}
+
+
+def test_what_has_been_delivered_does_not_wait(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    waiting = Undelivered(str(tmp_path / "state" / "fasttrace" / "undelivered" / "0123456789abcdef"))
+    for spans in (2, 4):
+        ring = Ring()
+        recorder = Recorder(ring)
+        recorder.consumer_running = True
+        for _ in range(spans):
+            fasttrace.Tracer(fasttrace.InstrumentationScope("test"), recorder).start_span("operation").end()
+        waiting.put(RecordBatch(ring.take(spans, 1 << 20), b"", [(b"", "")]).otlp, spans)
+    first = waiting.first()
+    assert first is not None
+    assert waiting.done(first[0])
+    assert finding(examined(capsys)[1], "undelivered", "waiting")["data"]["spans"] == 4
+    waiting.close()

@@ -126,9 +126,6 @@ def _innermost(error: BaseException) -> BaseException:
         seen.append(error)
         inner = [error.__cause__, getattr(error, "reason", None), *error.args, error.__context__]
         error = next((item for item in inner if isinstance(item, BaseException) and item not in seen), error)
-    for found in seen:
-        if isinstance(found, (ssl.SSLError, TimeoutError)):
-            return found
     return seen[-1]
 
 

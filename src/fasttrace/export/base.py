@@ -54,11 +54,14 @@ def masked(url: str) -> str:
 
 def address(exporter: object) -> str | None:
     """Where an exporter's spans go, for people to read: its endpoint, folder or file; None for neither."""
-    endpoint = getattr(exporter, "endpoint", None)
-    if isinstance(endpoint, str):
-        return masked(endpoint)
-    path = getattr(exporter, "directory", None) or getattr(exporter, "path", None)
-    return path if isinstance(path, str) else None
+    try:
+        endpoint = getattr(exporter, "endpoint", None)
+        if isinstance(endpoint, str):
+            return masked(endpoint)
+        path = getattr(exporter, "directory", None) or getattr(exporter, "path", None)
+        return path if isinstance(path, str) else None
+    except Exception:  # a property of the user's
+        return None
 
 
 def _never() -> bool:
