@@ -204,6 +204,7 @@ def test_stats_account_for_every_span_by_name() -> None:
         "export_failed",
         "rejected",
         "spool_full",
+        "trace_evicted",
     }
     assert stats["implementation"] == fasttrace.implementation()[0]
     provider.shutdown()

@@ -8,9 +8,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# Whatever carries log records to spans or exports them leaves this one out: a line about lost spans must make no more.
+LOGGER = "fasttrace"
 EVERY_SECONDS = 60.0
 _last: dict[str, float] = {}
 _suppressed: dict[str, int] = {}
+
+
+def due(topic: str) -> bool:
+    """Whether a line about this topic would be written now."""
+    return time.monotonic() - _last.get(topic, -EVERY_SECONDS) >= EVERY_SECONDS
 
 
 def warning(topic: str, text: str, *arguments: Any) -> None:
@@ -26,6 +33,6 @@ def warning(topic: str, text: str, *arguments: Any) -> None:
     try:
         import logging
 
-        logging.getLogger("fasttrace").warning(text, *arguments)
+        logging.getLogger(LOGGER).warning(text, *arguments)
     except Exception:  # a user's handler may do anything; ours is not the place to tell
         pass

@@ -332,7 +332,8 @@ _LIMITS = {
     "max_span_attribute_length": _limits("SPAN_ATTRIBUTE_VALUE_LENGTH"),
 }
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+# Either makes otlp the default exporter.
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class Settings:
@@ -375,7 +376,9 @@ def resolve(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Setting
         setattr(settings, setting.name, value)
         settings.sources[setting.name] = source
     if settings.exporter is None:
-        settings.exporter = "otlp" if any(environ.get(name, "").strip() for name in _ENDPOINTS) else "spool"
+        endpoint = next((name for name in ENDPOINTS if environ.get(name, "").strip()), None)
+        settings.exporter = "otlp" if endpoint else "spool"
+        settings.sources["exporter"] = endpoint or "default"
     given = arguments.get("span_limits")
     settings.span_limits = span_limits(environ) if given is None else given
     settings.sources["span_limits"] = "environment" if given is None else "argument"
@@ -441,6 +444,21 @@ def known_names() -> list[str]:
     """Every FASTTRACE_* variable that means something."""
     found = [variable for setting in SETTINGS for variable, _ in setting.variables if variable.startswith("FASTTRACE_")]
     return sorted({*found, *_READ_ELSEWHERE})
+
+
+def problems(environ: Mapping[str, str]) -> dict[str, str]:
+    """What ``resolve`` raises for, by variable; without these it raises for none."""
+    found: dict[str, str] = {}
+    for name in sorted(environ):
+        if name.startswith("FASTTRACE_"):
+            only = {name: environ[name]}
+            try:
+                check_names(only)
+                for setting in SETTINGS:
+                    _find(setting, {}, only)
+            except ConfigurationError as error:
+                found[name] = str(error)
+    return found
 
 
 def check_names(environ: Mapping[str, str]) -> None:

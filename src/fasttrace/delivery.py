@@ -11,7 +11,7 @@ import time
 
 from fasttrace import _log, _threads
 from fasttrace.errors import ExportError, SpoolError
-from fasttrace.export.base import Batch
+from fasttrace.export.base import Batch, address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Delivery:
         self.exported = self.batches = self.replayed = self.replay_dropped = self.retried_ambiguous = 0
         self._lost = {"export_failed": 0, "rejected": 0, "spool_full": 0}
         self.last_error: str | None = None
+        # Wall clock, in seconds: for people who read stats().
+        self.last_error_time: float | None = None
+        self.last_export_time: float | None = None
         self.tries = 0
         # When the receiver is away: the time.monotonic() of the next try.
         self.away_until: float | None = None
@@ -72,6 +75,10 @@ class Delivery:
         self.reset()
         if self.undelivered is not None:
             self.undelivered.after_fork_in_child()
+
+    def note_error(self, text: str) -> None:
+        """The last thing that went wrong, and when."""
+        self.last_error, self.last_error_time = text, time.time()
 
     # --- one batch
 
@@ -111,12 +118,13 @@ class Delivery:
         self._lost["rejected"] += outcome.rejected
         if outcome.delivered:
             self.batches += 1
+            self.last_export_time = time.time()
         lost = len(batch) - outcome.delivered - sum(len(part) for part in outcome.undelivered)
         if not outcome.undelivered:
             self._is_back()
         if outcome.error is None:
             return
-        self.last_error = f"{type(outcome.error).__name__}: {outcome.error}"
+        self.note_error(f"{type(outcome.error).__name__}: {outcome.error}")
         if outcome.undelivered:
             if self.undelivered is None:
                 lost += sum(len(part) for part in outcome.undelivered)
@@ -143,7 +151,7 @@ class Delivery:
                 self.undelivered.put(batch.otlp, len(batch))
             except SpoolError as error:
                 self._lost["spool_full" if error.full else "export_failed"] += len(batch)
-                self.last_error = str(error)
+                self.note_error(str(error))
                 if not error.full:
                     self.away_until = None  # better to try every batch than to drop it untried
                 _log.warning("spool", "%d spans dropped: %s", len(batch), error)
@@ -194,8 +202,10 @@ class Delivery:
     def _settle_replay(self, frame: Frame, batch: Batch, outcome: Outcome) -> bool:
         assert self.undelivered is not None
         self.retried_ambiguous += batch.attempt.retried_ambiguous
+        if outcome.delivered:
+            self.last_export_time = time.time()
         if outcome.error is not None:
-            self.last_error = f"{type(outcome.error).__name__}: {outcome.error}"
+            self.note_error(f"{type(outcome.error).__name__}: {outcome.error}")
         if outcome.undelivered:
             assert outcome.error is not None
             self._is_away(outcome.error)
@@ -213,7 +223,7 @@ class Delivery:
                 self.undelivered.put(part.otlp, len(part), mine=frame.mine)
                 kept += len(part)
             except SpoolError as error:
-                self.last_error = str(error)
+                self.note_error(str(error))
         lost = frame.spans - outcome.delivered - kept
         if frame.mine:
             self.exported += outcome.delivered - outcome.rejected
@@ -261,6 +271,11 @@ class Delivery:
             "retried_ambiguous": self.retried_ambiguous,
             "replayed": self.replayed,
             "replay_dropped": self.replay_dropped + evicted,
+            "undelivered": 0 if self.undelivered is None else self.undelivered.spans,
             "away": self.away_until is not None,
+            "last_export_time": self.last_export_time,
             "last_error": self.last_error,
+            "last_error_time": self.last_error_time,
+            "exporter": type(self.exporter).__name__,
+            "destination": address(self.exporter),
         }

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 import time
 
-from fasttrace import _log, _threads, lifecycle
+from fasttrace import _log, _threads, accounts, lifecycle
 from fasttrace._core import Recorder, ids, otlp
 from fasttrace.delivery import Delivery
-from fasttrace.export.base import RecordBatch
+from fasttrace.export.base import RecordBatch, address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Pipeline:
         self._serving: int | None = None  # the epoch of the thread that was started last
         self._stopped: Any = None  # released by the thread as it ends; None when there is no thread
         self._waiters: list[_Waiter] = []
+        self.thread_cpu_seconds = 0.0
+        self._told_of_drops = 0
         # The batch that the exporter has; whoever takes it out of here accounts for it.
         self._in_flight: RecordBatch | None = None
 
@@ -112,9 +114,11 @@ class Pipeline:
         self.recorder.ring.wake()
 
     def _run(self, epoch: int, stopped: Any) -> None:
+        cost = _ThreadCost(self)
         try:
-            self._work(epoch)
+            self._work(epoch, cost)
         finally:
+            cost.count()
             with self._state:
                 if self._stopped is stopped:
                     self._stopped = self._serving = None
@@ -124,7 +128,7 @@ class Pipeline:
             for waiter in self._take_waiters():
                 waiter.release(served=False)
 
-    def _work(self, epoch: int) -> None:
+    def _work(self, epoch: int, cost: _ThreadCost) -> None:
         recorder, ring = self.recorder, self.recorder.ring
         idle = 0
         due: float | None = None
@@ -147,6 +151,8 @@ class Pipeline:
                     self._send_all(epoch, everything=everything, forced=forced)
                     due = None
                 replay = self._replay(epoch, forced and not (self.delivery.resting and self.delivery.tries > tries))
+            self._tell_of_drops()
+            cost.count()
             for waiter in waiters:
                 waiter.release(served=True)
             if not ring.depth_spans:
@@ -157,6 +163,23 @@ class Pipeline:
                     if ring.depth_spans:
                         recorder.consumer_running = True
                         idle = 0
+
+    def _tell_of_drops(self) -> None:
+        """A line about spans that found the queue full since the last one."""
+        lost = self.recorder.counters()["dropped_queue_full"]
+        if lost <= self._told_of_drops or not _log.due("queue_full"):
+            return
+        ring = self.recorder.ring
+        _log.warning(
+            "queue_full",
+            "%d spans dropped (queue_full): the queue of %d spans and %d bytes was full; see whether %s is slow or "
+            "away, or raise max_queue_spans and max_queue_bytes, or sample less",
+            lost - self._told_of_drops,
+            ring.max_spans,
+            ring.max_bytes,
+            address(self.exporter) or type(self.exporter).__name__,
+        )
+        self._told_of_drops = lost
 
     def _send_all(
         self, epoch: int | None, *, everything: bool, forced: bool = False, deadline: float | None = None
@@ -331,7 +354,7 @@ class Pipeline:
             try:
                 self.start()
             except RuntimeError as error:
-                self.delivery.last_error = f"RuntimeError: {error}"
+                self.delivery.note_error(f"RuntimeError: {error}")
 
     def after_fork_in_child(self) -> None:
         """The queue and the thread are the parent's; a thread of our own starts with the first span."""
@@ -339,25 +362,42 @@ class Pipeline:
         self.delivery.after_fork_in_child()
 
     def stats(self) -> dict[str, Any]:
-        """The counters of this process.
-
-        ``started`` = ``active + abandoned + queued + held + spooled + exported + sampled_out`` + all that was
-        dropped, whenever nothing is on the move.
-        """
+        """The accounts of this process; ``fasttrace.stats`` has the meanings."""
         self._if_forked()
         counters = self.recorder.counters()
+        ring = self.recorder.ring
+        found = accounts.blank()
         dropped = {key[8:]: value for key, value in counters.items() if key.startswith("dropped_")}
         return {
+            **found,
             "started": counters["started"],
             "active": counters["active"],
             "abandoned": counters["abandoned"],
-            "queued": self.recorder.ring.depth_spans,
-            "held": 0,
+            "queued": ring.depth_spans,
             "sampled_out": counters["sampled_out"],
-            "dropped": {**dropped, **self.delivery.dropped},
-            "queued_bytes": self.recorder.ring.depth_bytes,
+            "dropped": {**found["dropped"], **dropped, **self.delivery.dropped},
+            "queued_bytes": ring.depth_bytes,
+            "max_queue_spans": ring.max_spans,
+            "max_queue_bytes": ring.max_bytes,
+            "thread_cpu_seconds": self.thread_cpu_seconds,
             **self.delivery.stats(),
         }
+
+
+class _ThreadCost:
+    """The CPU time of the thread that makes it, added to its pipeline's as it goes."""
+
+    __slots__ = ("_counted", "_pipeline")
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._counted = time.thread_time()
+
+    def count(self) -> None:
+        now = time.thread_time()
+        with self._pipeline._state:  # an old thread may still be coming to its end beside a new one
+            self._pipeline.thread_cpu_seconds += now - self._counted
+        self._counted = now
 
 
 class _Waiter:

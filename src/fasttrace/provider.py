@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 
+from fasttrace import accounts
 from fasttrace._core import IMPL, IMPL_REASON, Recorder, Ring, Span, Tracer
 from fasttrace.tracer import TracerRegistry
 
@@ -126,7 +127,7 @@ class TracerProvider:
 
     def stats(self) -> dict[str, Any]:
         """What became of every span of this process, and why; see ``fasttrace.stats``."""
-        return {**self.pipeline.stats(), "implementation": IMPL}
+        return self.pipeline.stats()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what has ended; True when all of it was delivered within ``timeout`` seconds."""
@@ -257,14 +258,32 @@ def active_spans() -> list[Span]:
 
 
 def stats() -> dict[str, Any]:
-    """What became of every span of this process, and why.
+    """What became of every span of this process, and why. Every key is always there, all zero before ``configure``.
 
     ``started`` = ``active + abandoned + queued + held + spooled + exported + sampled_out`` + the sum of
-    ``dropped`` (by reason), whenever nothing is on the move. All zero before ``configure``.
+    ``dropped``, whenever nothing is on the move.
+
+    ``started``: spans begun that were to be recorded, or left out by the sampler.
+    ``active``: have not ended. ``abandoned``: were collected without an end.
+    ``queued``: wait in memory to be sent, or are being sent. ``queued_bytes``: their size;
+    ``max_queue_spans``, ``max_queue_bytes``: the bounds of both.
+    ``held``: would be left out, but could still be recalled.
+    ``spooled``: wait on disk for the receiver to come back.
+    ``exported``: were delivered, in ``batches`` requests. ``sampled_out``: were left out by the sampler.
+    ``dropped``: were lost, by reason. ``queue_full``: no room in memory. ``too_large``: above 4 MiB. ``encode_error``:
+    could not be encoded. ``after_shutdown``: ended too late. ``forked``: begun before a fork, ended in the child.
+    ``export_failed``: not delivered, and not worth another try or nowhere to wait. ``rejected``: the receiver
+    refused them. ``spool_full``: no room on disk. ``trace_evicted``: their trace had to make room for others.
+    ``retried_ambiguous``: spans that were sent again though they may have arrived; no others can arrive twice.
+    ``undelivered``: spans that wait on disk in the care of this process, those that earlier ones left included.
+    ``replayed``, ``replay_dropped``: of those that earlier ones left, delivered and lost.
+    ``away``: whether the receiver does not answer, so that spans go to disk.
+    ``last_export_time``, ``last_error_time``: seconds since 1970; ``last_error``: text; None for never.
+    ``thread_cpu_seconds``: what the background thread has cost, as of its last round.
+    ``exporter``: its class; ``destination``: its endpoint, user name, password and query masked, or its folder or file.
+    ``implementation``: of the core, ``cython`` or ``python``.
     """
-    if _provider is None:
-        return {"started": 0, "implementation": IMPL}
-    return _provider.stats()
+    return accounts.blank() if _provider is None else _provider.stats()
 
 
 def flush(timeout: float = 5.0) -> bool:

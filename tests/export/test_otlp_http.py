@@ -315,9 +315,20 @@ def test_the_loopback_needs_no_proxy(chaos: Chaos, make_batch: MakeBatch, monkey
 def test_a_proxy_of_the_environment_is_used(
     chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("http_proxy", chaos.endpoint.removesuffix("/v1/traces"))
+    monkeypatch.setenv("http_proxy", chaos.endpoint.removesuffix("/v1/traces").replace("//", "//user:p%40ss@"))
     OTLPExporter("http://collector.invalid:4318/v1/traces").export(make_batch(1))
-    assert chaos.requests[0][0] == "http://collector.invalid:4318/v1/traces"
+    ((path, headers, _),) = chaos.requests
+    assert path == "http://collector.invalid:4318/v1/traces"
+    assert headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://user:sec/ret@host/v1", "http://", "https:///v1", "ftp://host", "host:4318"]
+)
+def test_what_is_no_url_is_refused_and_its_secret_not_shown(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match="use a URL such as") as refused:
+        OTLPExporter(endpoint)
+    assert "sec" not in str(refused.value)
 
 
 def test_tls_with_a_certificate_of_ones_own(
@@ -363,3 +374,38 @@ def test_a_script_that_imports_nothing_else_ends(chaos: Chaos) -> None:
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": chaos.endpoint}
     subprocess.run([sys.executable, "-S", "-c", program], env=environment, check=True, timeout=60)
     assert len(chaos.requests) == 1
+
+
+def test_a_receiver_that_echoes_the_credentials_does_not_get_them_into_an_error(
+    chaos: Chaos, make_batch: MakeBatch
+) -> None:
+    def echo(handler: Any) -> None:
+        answer(401, f"bad token: {handler.headers['authorization']}".encode())(handler)
+
+    chaos.script = [echo]
+    endpoint = chaos.endpoint.replace("http://", "http://user:hunter2@") + "?key=open"
+    exporter = OTLPExporter(endpoint, headers={"Authorization": "Bearer sesame-sesame"})
+    with pytest.raises(ExportError, match="401") as failed:
+        exporter.export(make_batch(1))
+    assert "bad token: Bearer ***" in str(failed.value)
+    assert chaos.requests[0][1]["authorization"] == "Bearer sesame-sesame"
+    assert not any(secret in f"{failed.value} {exporter!r}" for secret in ("sesame", "hunter2", "open"))
+
+
+def test_a_probe_is_one_request_without_spans_and_with_the_credentials(chaos: Chaos) -> None:
+    chaos.script = [answer(200), answer(503), answer(200, b"<html>welcome</html>")]
+    exporter = OTLPExporter(chaos.endpoint, headers={"authorization": "Bearer sesame-sesame"}, compression="gzip")
+    exporter.probe(10)
+    ((_, headers, body),) = chaos.requests
+    assert headers["authorization"] == "Bearer sesame-sesame"
+    assert not ExportTraceServiceRequest.FromString(gzip.decompress(body)).resource_spans
+    with pytest.raises(ExportError, match="503"):
+        exporter.probe(10)
+    with pytest.raises(ExportError, match="web page"):
+        exporter.probe(10)
+    assert len(chaos.requests) == 3
+
+
+def test_a_probe_without_compression_reaches_a_real_receiver(receiver: Any) -> None:
+    OTLPExporter(receiver.endpoint).probe(30)
+    assert receiver.lines == []

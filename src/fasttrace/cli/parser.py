@@ -15,6 +15,7 @@ first steps:
   fasttrace ls --slow            the slowest traces
   fasttrace show slow            the slowest one as a waterfall
   fasttrace show 4bf92f35        a trace by the start of its id
+  fasttrace doctor               what is configured here, and what is wrong with it
 """
 
 
@@ -75,6 +76,17 @@ def _rate(text: str) -> float:
     return rate
 
 
+def _seconds(text: str) -> float:
+    """A time in seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: use seconds, above 0")
+    return seconds
+
+
 def build_parser() -> Parser:
     """The parser for all commands."""
     parser = Parser(
@@ -87,6 +99,7 @@ def build_parser() -> Parser:
     _add_demo(commands)
     _add_ls(commands)
     _add_show(commands)
+    _add_doctor(commands)
     parser.command_names = list(commands.choices)
     return parser
 
@@ -128,3 +141,12 @@ def _add_show(commands: Any) -> None:
         "trace", metavar="TRACE", help="the start of a trace id, `slow` for the slowest, `last` for the newest"
     )
     show.add_argument("--json", action="store_true", help="the trace's spans as OTLP JSON")
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = _command(commands, "doctor", "check installation, settings, receiver and disk; changes nothing")
+    doctor.add_argument("--offline", action="store_true", help="do not touch the network")
+    doctor.add_argument(
+        "--timeout", type=_seconds, default=5.0, metavar="S", help="seconds to wait for the receiver (default: 5)"
+    )
+    doctor.add_argument("--json", action="store_true", help="a JSON object")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
         With an attribute ``destination``, text that tells where its spans go, what it can't deliver waits on
         disk and is delivered later, by this process or the next one with the same destination.
+        ``fasttrace doctor`` connects to its ``endpoint``, a URL or host:port, and calls its ``probe(timeout)``, which
+        raises ExportError when the receiver does not take a request without spans; it shows its ``header_names``.
         """
 
         def export(self, batch: Batch) -> int | None:
@@ -33,6 +35,33 @@ if TYPE_CHECKING:
         def shutdown(self, timeout: float) -> None:
             """Let go of files and connections, within ``timeout`` seconds."""
             ...
+
+
+def masked(url: str) -> str:
+    """A URL without what may be secret in it: user name and password, query and fragment."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    authority = rest[: min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))]
+    _, at, host = authority.rpartition("@")
+    port = host.rpartition("]")[2].partition(":")[2]
+    if not at and "@" in rest and port and not port.isdigit():
+        # A password with a slash or a question mark in it: no URL, but a secret.
+        return f"{scheme}{separator}***@{masked(rest.rpartition('@')[2])}"
+    path = rest[len(authority) :]
+    shown = path[: min((path.find(mark) for mark in "?#" if mark in path), default=len(path))]
+    secret = path[len(shown) : len(shown) + 1]
+    return f"{scheme}{separator}{'***@' if at else ''}{host}{shown}{secret + '***' if secret else ''}"
+
+
+def address(exporter: object) -> str | None:
+    """Where an exporter's spans go, for people to read: its endpoint, folder or file; None for neither."""
+    try:
+        endpoint = getattr(exporter, "endpoint", None)
+        if isinstance(endpoint, str):
+            return masked(endpoint)
+        path = getattr(exporter, "directory", None) or getattr(exporter, "path", None)
+        return path if isinstance(path, str) else None
+    except Exception:  # a property of the user's
+        return None
 
 
 def _never() -> bool:

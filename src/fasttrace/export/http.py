@@ -14,6 +14,7 @@ from fasttrace import _threads
 from fasttrace._version import __version__
 from fasttrace.errors import ConfigurationError, ExportError
 from fasttrace.export import otlp_response
+from fasttrace.export.base import masked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGE_BODY_BYTES = 256 * 1024
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+# Shorter words of header values, such as Bearer or a tenant's number, are no secrets worth a hole in a text.
+SECRET_CHARACTERS = 8
 RETRIED_STATUSES = (429, 502, 503, 504)
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -42,9 +45,20 @@ class Sender:
     def __init__(
         self, endpoint: str, headers: Mapping[str, str], compression: str, certificates: Mapping[str, str | None]
     ) -> None:
-        if not endpoint.lower().startswith(("http://", "https://")):
-            raise ConfigurationError(f"endpoint={endpoint!r}: use a URL such as http://localhost:4318/v1/traces")
+        if not _is_url(endpoint):
+            raise ConfigurationError(
+                f"endpoint={masked(endpoint)!r}: use a URL such as http://localhost:4318/v1/traces"
+            )
         self.endpoint = endpoint
+        self._shown = masked(endpoint)
+        # A receiver may send back what it was sent; it must not reach a log line.
+        self._secrets = [
+            word.encode()
+            for name, value in headers.items()
+            if name != "content-type"
+            for word in value.split()
+            if len(word) >= SECRET_CHARACTERS
+        ]
         self._certificates = {name: path for name, path in certificates.items() if path}
         for path in self._certificates.values():
             if not os.path.isfile(path):
@@ -86,6 +100,18 @@ class Sender:
             if error.ambiguous:
                 part.attempt.retried_ambiguous += len(part)
 
+    def probe(self, body: bytes, timeout: float) -> None:
+        """Post a body once. Raises ExportError unless it is accepted within so many seconds."""
+        if self._gzip:
+            import gzip
+
+            body = gzip.compress(body, 1)
+        answer = self._try(body, time.monotonic() + timeout)
+        if isinstance(answer, ExportError):
+            raise answer
+        if answer.lstrip()[:1] == b"<":
+            raise ExportError(f"{self._shown} answered with a web page")
+
     def _wait(self, pause: float, attempt: Attempt) -> bool:
         """Wait before the next try; False when there should be none."""
         end = time.monotonic() + pause
@@ -96,6 +122,11 @@ class Sender:
             if self._closing.acquire(timeout=min(left, LOOK_SECONDS)):
                 self._closing.release()
         return False
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The names of the headers that make it this one's, without their values."""
+        return frozenset(self._identity)
 
     @property
     def destination(self) -> str:
@@ -136,15 +167,17 @@ class Sender:
             response.release_conn()
         if len(content) > MAX_RESPONSE_BYTES:
             response.close()
-            return ExportError(f"{self.endpoint} answered with more than 4 MiB", ambiguous=True)
+            return ExportError(f"{self._shown} answered with more than 4 MiB", ambiguous=True)
         if 200 <= response.status < 300:
             return content
         retryable = response.status in RETRIED_STATUSES
+        for secret in self._secrets:
+            content = content.replace(secret, b"***")
         reason = otlp_response.readable(content)
         # A gateway without an answer from behind can't tell what became of the request.
         ambiguous = response.status in (502, 504)
         failure = ExportError(
-            f"{self.endpoint} answered {response.status}{reason}", retryable=retryable, ambiguous=ambiguous
+            f"{self._shown} answered {response.status}{reason}", retryable=retryable, ambiguous=ambiguous
         )
         failure.status = response.status
         if retryable:
@@ -156,9 +189,13 @@ class Sender:
         import urllib3
 
         unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-        return ExportError(
-            f"{self.endpoint}: {type(error).__name__}: {error}", retryable=True, ambiguous=not isinstance(error, unsent)
+        failure = ExportError(
+            f"{self._shown}: {type(error).__name__}: {str(error).replace(self.endpoint, self._shown)}",
+            retryable=True,
+            ambiguous=not isinstance(error, unsent),
         )
+        failure.__cause__ = error
+        return failure
 
     def _connections(self) -> Any:
         """The process's own keep-alive connection; a forked child never writes into its parent's."""
@@ -166,8 +203,14 @@ class Sender:
             import urllib3
 
             options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
-            proxy = _proxy(self.endpoint)
-            self._pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+            proxy = proxy_for(self.endpoint)
+            if proxy:
+                credentials = _credentials(proxy)
+                if credentials:
+                    options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=credentials)
+                self._pool = urllib3.ProxyManager(proxy, **options)
+            else:
+                self._pool = urllib3.PoolManager(**options)
             self._pool_pid = os.getpid()
         return self._pool
 
@@ -181,7 +224,25 @@ class Sender:
             self._pool.clear()
 
 
-def _proxy(url: str) -> str | None:
+def _is_url(text: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _credentials(url: str) -> str | None:
+    """``user:password`` of a URL, decoded."""
+    from urllib.parse import unquote, urlsplit
+
+    authority, at, _ = urlsplit(url).netloc.rpartition("@")
+    return unquote(authority) if at else None
+
+
+def proxy_for(url: str) -> str | None:
     """The proxy that the environment names for a URL; never for the loopback."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]

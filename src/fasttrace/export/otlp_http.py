@@ -11,7 +11,7 @@ import time
 
 from fasttrace import config
 from fasttrace.errors import ConfigurationError
-from fasttrace.export import otlp_response
+from fasttrace.export import base, otlp_response
 from fasttrace.export.http import Sender
 from fasttrace.export.parts import Parts
 
@@ -121,8 +121,13 @@ class OTLPExporter:
         """Endpoint and headers: what can't be delivered waits for an exporter with the same."""
         return self._sender.destination
 
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The names of the headers that are sent, without their values."""
+        return self._sender.header_names
+
     def __repr__(self) -> str:
-        return f"OTLPExporter({self.endpoint!r})"
+        return f"OTLPExporter({base.masked(self.endpoint)!r})"
 
     def export(self, batch: Batch) -> int | None:
         """Send one request, or several smaller ones, again where the specification allows it, within the timeout.
@@ -140,8 +145,13 @@ class OTLPExporter:
         if rejected or message:
             from fasttrace import _log
 
-            _log.warning("partial", "%s rejected %d spans: %s", self.endpoint, rejected, message or "no reason given")
+            reason = message or "no reason given"
+            _log.warning("partial", "%s rejected %d spans: %s", base.masked(self.endpoint), rejected, reason)
         return rejected
+
+    def probe(self, timeout: float) -> None:
+        """Send a request without spans, once. Raises ExportError unless it is accepted within so many seconds."""
+        self._sender.probe(b"", timeout)
 
     def flush(self, timeout: float) -> bool:
         """Nothing is held back."""

@@ -100,6 +100,12 @@ class Undelivered:
         """Whether there is anything to deliver."""
         return any(segment.frames for segment in self._segments)
 
+    @property
+    def spans(self) -> int:
+        """The spans that wait, of this process and those that it took over; 0 once they are given up."""
+        with self._lock:
+            return sum(frame.spans for segment in self._segments for frame in segment.frames)
+
     def put(self, request: bytes, spans: int, *, mine: bool = True) -> None:
         """Write one request behind the others. Raises SpoolError when it can't be, ``full`` when there is no room."""
         frame = segments.pack(request)

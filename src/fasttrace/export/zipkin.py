@@ -10,6 +10,7 @@ import time
 
 from fasttrace import config
 from fasttrace._core import SpanKind, StatusCode
+from fasttrace.export.base import masked
 from fasttrace.export.http import Sender
 from fasttrace.export.parts import Parts
 
@@ -56,7 +57,7 @@ class ZipkinExporter:
         return self._sender.destination
 
     def __repr__(self) -> str:
-        return f"ZipkinExporter({self.endpoint!r})"
+        return f"ZipkinExporter({masked(self.endpoint)!r})"
 
     def export(self, batch: Batch) -> int | None:
         """Send one request, or several smaller ones. Raises ExportError when not all of it was delivered."""
@@ -66,6 +67,10 @@ class ZipkinExporter:
         return self._parts.deliver(
             batch, lambda part: self._sender.post(_encode(part), part, deadline, lambda answer: 0)
         )
+
+    def probe(self, timeout: float) -> None:
+        """Send a list without spans, once. Raises ExportError unless it is accepted within so many seconds."""
+        self._sender.probe(b"[]", timeout)
 
     def flush(self, timeout: float) -> bool:
         """Nothing is held back."""

@@ -1,0 +1,41 @@
+"""The shape of ``stats()``: every key, always; ``fasttrace.stats`` says what each means."""
+
+from __future__ import annotations
+
+from fasttrace._core import IMPL
+from fasttrace._core.layout import DROP_REASONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def blank() -> dict[str, Any]:
+    """The accounts of a process that has not begun to trace."""
+    return {
+        "started": 0,
+        "active": 0,
+        "abandoned": 0,
+        "queued": 0,
+        "held": 0,
+        "spooled": 0,
+        "exported": 0,
+        "sampled_out": 0,
+        "dropped": dict.fromkeys(DROP_REASONS, 0),
+        "queued_bytes": 0,
+        "max_queue_spans": 0,
+        "max_queue_bytes": 0,
+        "batches": 0,
+        "retried_ambiguous": 0,
+        "undelivered": 0,
+        "replayed": 0,
+        "replay_dropped": 0,
+        "away": False,
+        "last_export_time": None,
+        "last_error": None,
+        "last_error_time": None,
+        "thread_cpu_seconds": 0.0,
+        "exporter": None,
+        "destination": None,
+        "implementation": IMPL,
+    }

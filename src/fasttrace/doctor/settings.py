@@ -1,0 +1,90 @@
+"""The installation, and every setting with its value and where it came from."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+from fasttrace import config, resource, sampling
+from fasttrace._core import IMPL, IMPL_REASON
+from fasttrace._version import __version__
+from fasttrace.config import Settings
+from fasttrace.doctor.report import Report
+from fasttrace.errors import ConfigurationError
+
+COMPILED = (
+    "for the compiled core install a wheel for this Python, or, with a C compiler (Debian: apt install gcc "
+    "python3-dev), FASTTRACE_BUILD=cython pip install --force-reinstall --no-binary fasttrace fasttrace"
+)
+
+
+def examine_installation(report: Report) -> None:
+    """Version, implementation, Python, platform."""
+    report.begin("installation")
+    report.ok("version", __version__)
+    data = {"implementation": IMPL, "reason": IMPL_REASON}
+    if IMPL == "cython":
+        report.ok("implementation", f"{IMPL} ({IMPL_REASON})", **data)
+    else:
+        chosen = IMPL_REASON.startswith("FASTTRACE_IMPL")
+        advice = "unset FASTTRACE_IMPL for the compiled core, if it is installed" if chosen else COMPILED
+        report.warning("implementation", f"{IMPL}, many times slower ({IMPL_REASON})", advice, **data)
+    report.ok("python", f"{platform.python_version()} ({platform.python_implementation()})")
+    report.ok("platform", platform.platform())
+
+
+def examine_settings(report: Report, problems: dict[str, str], spool: str | None) -> Settings:
+    """Every setting; those whose variable is bad have the next value that ``configure`` would try."""
+    report.begin("settings")
+    for name, text in problems.items():
+        report.error(name, text, "configure() raises for this: correct or unset the variable")
+    environ = {name: value for name, value in os.environ.items() if name not in problems}
+    with report.warnings("environment"):
+        found = config.resolve({"spool_dir": spool}, environ)
+        attributes = resource.build(found.service_name, {}, environ)
+    for setting in config.SETTINGS:
+        value, source = getattr(found, setting.name), found.sources[setting.name]
+        report.ok(setting.name, f"{_shown(setting.name, value)} ({source})", value=_plain(value), source=source)
+    limits = {name: getattr(found.span_limits, name) for name in found.span_limits.__slots__}
+    bounds = ", ".join(f"{name}={bound}" for name, bound in limits.items() if bound is not None)
+    report.ok("span_limits", bounds or "none", value=limits, source=found.sources["span_limits"])
+    service = str(attributes.get("service.name", ""))
+    if service.startswith("unknown_service"):
+        service += ", unless the application names one: set FASTTRACE_SERVICE_NAME"
+    report.ok("service.name", service)
+    _examine_sampler(report, found)
+    if found.disabled:
+        report.warning("disabled", "nothing is recorded", f"unset {found.sources['disabled']} to trace")
+    if found.max_batch_bytes > found.max_queue_bytes:
+        report.warning(
+            "max_batch_bytes",
+            f"{found.max_batch_bytes:,} is more than the queue holds ({found.max_queue_bytes:,})",
+            "raise max_queue_bytes, or no batch is ever full",
+        )
+    return found
+
+
+def _examine_sampler(report: Report, found: Settings) -> None:
+    try:
+        report.ok("sampling", repr(sampling.parse(found.sampler, found.sampler_argument)))
+    except ConfigurationError as error:
+        report.error("sampler", str(error), f"configure() raises for this: correct or unset {found.sources['sampler']}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value)) or "none"
+    if isinstance(value, int):
+        return f"{value:,} bytes" if name.endswith("_bytes") else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g} s"
+    return "not set" if value is None else str(value)

@@ -1,0 +1,78 @@
+"""The figures of ``fasttrace.stats()`` in Prometheus' text format, for a ``/metrics`` page of one's own.
+
+The format is Prometheus' text exposition format 0.0.4 (prometheus.io, "Exposition formats").
+"""
+
+from __future__ import annotations
+
+from fasttrace import provider
+from fasttrace._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# Name, type, key of stats(), help.
+_FIGURES = (
+    ("started_spans_total", "counter", "started", "Spans begun, those that the sampler left out included."),
+    ("active_spans", "gauge", "active", "Spans that have not ended."),
+    ("queued_spans", "gauge", "queued", "Spans that wait in memory, or are being sent."),
+    ("queued_bytes", "gauge", "queued_bytes", "Their size."),
+    ("max_queue_spans", "gauge", "max_queue_spans", "The queue's bound in spans."),
+    ("max_queue_bytes", "gauge", "max_queue_bytes", "The queue's bound in bytes."),
+    ("held_spans", "gauge", "held", "Spans that would be left out, but could still be recalled."),
+    ("spooled_spans", "gauge", "spooled", "Spans of this process that wait on disk."),
+    ("undelivered_spans", "gauge", "undelivered", "Spans that wait on disk in the care of this process."),
+    ("batches_total", "counter", "batches", "Requests that were delivered."),
+    ("retried_ambiguous_spans_total", "counter", "retried_ambiguous", "Spans sent again though they may have arrived."),
+    ("replayed_spans_total", "counter", "replayed", "Spans of earlier processes that were delivered."),
+    ("replay_dropped_spans_total", "counter", "replay_dropped", "Spans of earlier processes that were lost."),
+    ("receiver_away", "gauge", "away", "1 while the receiver does not answer, else 0."),
+    (
+        "last_export_timestamp_seconds",
+        "gauge",
+        "last_export_time",
+        "When a batch last arrived; absent for never.",
+    ),
+    ("last_error_timestamp_seconds", "gauge", "last_error_time", "When something last went wrong; absent for never."),
+    ("thread_cpu_seconds_total", "counter", "thread_cpu_seconds", "CPU time of the background thread."),
+)
+_FINAL_STATES = ("exported", "sampled_out", "abandoned")
+
+
+def prometheus_text(stats: Mapping[str, Any] | None = None) -> str:
+    """The text of a scrape, ``CONTENT_TYPE`` being its type; of the process's ``stats()`` unless others are given."""
+    if stats is None:
+        stats = provider.stats()
+    lines: list[str] = []
+    about = {
+        "version": __version__,
+        "implementation": stats["implementation"],
+        "exporter": stats["exporter"] or "",
+        "destination": stats["destination"] or "",
+    }
+    _family(lines, "info", "gauge", "What runs, and where its spans go.", [(about, 1)])
+    states = [({"state": state}, stats[state]) for state in _FINAL_STATES]
+    _family(lines, "spans_total", "counter", "Spans whose fate is known, besides the dropped.", states)
+    reasons = [({"reason": reason}, count) for reason, count in stats["dropped"].items()]
+    _family(lines, "spans_dropped_total", "counter", "Spans that were lost, by reason.", reasons)
+    for name, kind, key, text in _FIGURES:
+        if stats[key] is not None:
+            _family(lines, name, kind, text, [({}, stats[key])])
+    return "".join(lines)
+
+
+def _family(lines: list[str], name: str, kind: str, text: str, samples: list[tuple[dict[str, str], float]]) -> None:
+    lines.append(f"# HELP fasttrace_{name} {text}\n# TYPE fasttrace_{name} {kind}\n")
+    for labels, value in samples:
+        pairs = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+        lines.append(f"fasttrace_{name}{f'{{{pairs}}}' if pairs else ''} {value + 0!r}\n")  # + 0: True is 1
+
+
+def _escaped(value: str) -> str:
+    """A label's value; what UTF-8 does not have is a question mark."""
+    value = value.encode(errors="replace").decode()
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
