@@ -31,7 +31,7 @@ ROUNDS = 100_000
 FLUSH_EVERY = 2_000
 # What dictionaries and free lists may differ by; 100,000 spans that lost a byte each would not pass.
 SLACK_BLOCKS = 100
-SLACK_BYTES = 64 * 1024
+SLACK_BYTES = 16 * 1024
 PAIR = struct.Struct("<qq")
 ATTRIBUTES = {"http.request.method": "GET", "http.route": "/orders/{id}", "customer": 4711, "premium": True}
 
