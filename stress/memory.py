@@ -32,6 +32,7 @@ FLUSH_EVERY = 2_000
 # What dictionaries and free lists may differ by; 100,000 spans that lost a byte each would not pass.
 SLACK_BLOCKS = 100
 SLACK_BYTES = 16 * 1024
+TRIES = 4
 PAIR = struct.Struct("<qq")
 ATTRIBUTES = {"http.request.method": "GET", "http.route": "/orders/{id}", "customer": 4711, "premium": True}
 
@@ -272,14 +273,22 @@ PATHS = [
 
 
 def measure(path: Path, rounds: int) -> tuple[int, int]:
-    """What differs between N and 2N rounds, in blocks and bytes, after N to warm up."""
+    """What differs between N and 2N rounds, in blocks and bytes, after N to warm up.
+
+    Measured again when it is too much: what asyncio keeps for itself settles, a leak does not.
+    """
     provider, tracer = path.open()
     path.work(provider, tracer, rounds)
-    first = allocated()
-    path.work(provider, tracer, rounds)
-    second = allocated()
+    seen = allocated()
+    grown = (0, 0)
+    for _ in range(TRIES):
+        path.work(provider, tracer, rounds)
+        before, seen = seen, allocated()
+        grown = seen[0] - before[0], seen[1] - before[1]
+        if grown[0] <= SLACK_BLOCKS and grown[1] <= SLACK_BYTES:
+            break
     provider.shutdown(10)
-    return second[0] - first[0], second[1] - first[1]
+    return grown
 
 
 def in_child(path: Path, rounds: int) -> tuple[int, int]:
