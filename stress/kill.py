@@ -201,30 +201,28 @@ def kill_undelivered(tally: Tally, directory: Path, rng: random.Random) -> None:
         process = Process("record", "otlp", target, str(directory), str(rng.random()))
         names = tally.check("undelivered:", directory, process.kill_after(rng.uniform(0, 0.1)))
         collector = Collector(listener)
-        killed = 0
+        killed = False
         try:
             if names and rng.random() < 0.5:
                 sender = Process("deliver", target, str(directory))
                 collector.wait_for(rng.randrange(1, 8))
                 sender.kill_after(rng.uniform(0, 0.002))
-                killed = len(collector.requests)
+                killed = True
             status = Process("deliver", target, str(directory)).end()
         finally:
             collector.stop()
     tally.must("the next process delivers and ends well", status == 0, f"status {status}")
     arrived = Counter(name for names in collector.requests for name in names if name != "new")
-    what = f"on disk {len(names)}, arrived {len(arrived)} as {sum(arrived.values())}, killed after request {killed}"
+    what = f"on disk {len(names)}, arrived {len(arrived)} as {sum(arrived.values())}, a sender was killed: {killed}"
     tally.must("all that was left is delivered", set(arrived) == set(names), what)
     # Which request that was is not known here: every span that came twice must be in one and the same.
     twice = {name for name, count in arrived.items() if count > 1}
     requests = [set(request) for request in collector.requests if twice & set(request)]
-    once = not twice or (
-        killed > 0 and max(arrived.values()) == 2 and len(requests) == 2 and requests[0] == requests[1]
-    )
+    once = not twice or (killed and max(arrived.values()) == 2 and len(requests) == 2 and requests[0] == requests[1])
     tally.must("nothing arrives twice but the one request that was being sent", once, f"{what}, twice {len(twice)}")
     tally.counts["spans delivered by the next process"] += len(arrived)
     tally.counts["spans delivered twice"] += len(twice)
-    tally.counts["kills in the middle of delivering"] += killed > 0
+    tally.counts["kills in the middle of delivering"] += killed
 
 
 # --- a segment cut at every byte
