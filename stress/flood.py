@@ -11,6 +11,7 @@ import gc
 import os
 import threading
 import time
+from array import array
 
 from common import Report, options
 
@@ -49,13 +50,12 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def flood(tracer: fasttrace.Tracer, count: int) -> tuple[list[int], float]:
-    """Make so many spans at the wanted pace: the nanoseconds of every ``end()``, and the seconds it took."""
+def flood(tracer: fasttrace.Tracer, times: array[int]) -> float:
+    """Make a span for each element of ``times``, at the wanted pace: the seconds it took, and each ``end()`` in ns."""
     clock = time.perf_counter_ns
-    times = [0] * count
     pause = 1_000_000_000 // SPANS_PER_SECOND
     begin = due = clock()
-    for number in range(count):
+    for number in range(len(times)):
         span = tracer.start_span("GET /orders/{id}", attributes=ATTRIBUTES)
         before = clock()
         span.end()
@@ -63,21 +63,22 @@ def flood(tracer: fasttrace.Tracer, count: int) -> tuple[list[int], float]:
         due += pause
         while clock() < due:
             pass
-    return times, (clock() - begin) / 1e9
+    return (clock() - begin) / 1e9
 
 
-def percentile(times: list[int], share: float) -> int:
+def percentile(times: array[int], share: float) -> int:
     return sorted(times)[int(len(times) * share)]
 
 
 def main() -> None:
-    arguments = options(__doc__.split("\n", 1)[0])
+    arguments = options(__doc__.split("\n", 1)[0], counters_only="print the ratio of the p99, but do not judge it")
     report = Report("flood", arguments)
     count = max(20_000, int(SPANS_PER_SECOND * SECONDS * arguments.scale))
 
     free = fasttrace.TracerProvider(exporter=NullExporter(), service_name="flood")
-    flood(free.get_tracer("flood"), 10_000)
-    times, seconds = flood(free.get_tracer("flood"), count)
+    flood(free.get_tracer("flood"), array("q", bytes(8 * 10_000)))
+    times = array("q", bytes(8 * count))
+    seconds = flood(free.get_tracer("flood"), times)
     unblocked = percentile(times, 0.99)
     report.figure("unblocked: spans per second", int(count / seconds))
     report.figure("unblocked: p50 of end(), ns", percentile(times, 0.5))
@@ -89,12 +90,11 @@ def main() -> None:
     tracer = provider.get_tracer("flood")
     tracer.start_span("first").end()
     gate.entered.wait()
-    times.clear()
     gc.collect()
     before = resident_bytes()
     bound = provider.settings.max_queue_bytes
-    times, seconds = flood(tracer, count)
-    grown = resident_bytes() - before - 32 * count  # the list of the times, and the numbers in it
+    seconds = flood(tracer, times)
+    grown = resident_bytes() - before
     blocked = percentile(times, 0.99)
     stats = provider.stats()
     report.figure("blocked: spans per second", int(count / seconds))
@@ -103,7 +103,8 @@ def main() -> None:
     report.figure("blocked: p99.9 of end(), ns", percentile(times, 0.999))
     report.figure("queued bytes", stats["queued_bytes"])
     report.figure("resident memory grew by", grown)
-    report.holds(f"p99 of end() is {blocked / unblocked:.2f}x the unblocked one, 5x at most", blocked <= 5 * unblocked)
+    ratio = blocked / unblocked
+    report.holds(f"p99 of end() is {ratio:.2f}x the unblocked one, 5x at most", ratio <= 5 or arguments.counters_only)
     report.holds(
         f"memory stays at the bound of {bound:,} bytes", stats["queued_bytes"] <= bound and grown <= bound + SLACK_BYTES
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import hostile
 import pytest
 import values
+from google.protobuf.message import DecodeError as OfficialDecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -174,3 +176,72 @@ def test_twins_judge_damaged_spans_alike(both: Any, at: int, new: bytes, skip: i
 @given(data=st.binary(max_size=40))
 def test_twins_judge_noise_alike(both: Any, data: bytes) -> None:
     assert outcome(both[0], "decode_span", data) == outcome(both[1], "decode_span", data)
+
+
+# --- messages that nobody sends in good faith
+
+
+def read_or_refuse(core: Any, data: bytes) -> DecodeError | None:
+    try:
+        core.decode.decode_request(data)
+    except DecodeError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("case", hostile.CROWDS)
+def test_memory_is_in_proportion_to_the_bytes_read(core: Any, case: str) -> None:
+    data, refused = hostile.CROWDS[case]
+    assert (read_or_refuse(core, data) is not None) is refused
+    assert hostile.peak(lambda: read_or_refuse(core, data)) < 32 * len(data) + (2 << 20)
+
+
+@pytest.mark.parametrize("case", hostile.LIES)
+def test_lies_are_refused(core: Any, case: str) -> None:
+    data = hostile.LIES[case]
+    assert read_or_refuse(core, data) is not None
+    assert hostile.peak(lambda: read_or_refuse(core, data)) < 1 << 20
+
+
+def test_real_spans_and_events_are_never_a_crowd(core: Any) -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number in range(10_000):
+        span = scope.spans.add(trace_id=bytes(15) + b"\1", span_id=bytes(7) + b"\1")
+        if number == 0:
+            for _ in range(50_000):
+                span.events.add(time_unix_nano=1)
+                span.links.add(span_id=bytes(7) + b"\1")
+    spans = core.decode.decode_request(request.SerializeToString())
+    assert (len(spans), len(spans[0].events), len(spans[0].links)) == (10_000, 50_000, 50_000)
+
+
+def test_a_small_request_may_hold_any_number_of_empty_spans(core: Any) -> None:
+    assert len(core.decode.decode_request(hostile.request(b"\x12\x00" * 2000))) == 2000
+
+
+WIRE = st.recursive(
+    st.binary(max_size=24),
+    lambda inner: st.lists(st.tuples(st.sampled_from([1, 2, 3, 5, 6, 9, 11, 13, 15]), inner), max_size=4).map(
+        lambda fields: b"".join(hostile.message(number, body) for number, body in fields)
+    ),
+    max_leaves=12,
+)
+
+
+@given(data=WIRE)
+def test_twins_judge_well_formed_nonsense_alike(both: Any, data: bytes) -> None:
+    for wrapped in (data, hostile.request(hostile.message(2, data)), hostile.with_value(data)):
+        assert outcome(both[0], "decode_request", wrapped) == outcome(both[1], "decode_request", wrapped)
+
+
+@given(data=WIRE)
+def test_the_official_library_reads_the_same_spans_where_it_reads_any(core: Any, data: bytes) -> None:
+    for wrapped in (data, hostile.request(hostile.message(2, data)), hostile.with_value(data)):
+        try:
+            official = ExportTraceServiceRequest.FromString(wrapped)
+            spans = core.decode.decode_request(wrapped)
+        except (OfficialDecodeError, DecodeError):
+            continue  # either is stricter in places: what it does not read may be broken
+        found = [span for rs in official.resource_spans for ss in rs.scope_spans for span in ss.spans]
+        assert [(span.name, span.trace_id) for span in spans] == [(span.name, span.trace_id.hex()) for span in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -74,11 +75,38 @@ def test_noise_is_refused_or_counted(data: bytes) -> None:
         b"\x0a\x05ab",
         b"\x0a" + b"\x80" * 30,
         b"\x08\x01",
+        b"\x0b" * 10_000 + b"\x0c" * 10_000,  # groups
+        b"\x0a\x04\x12\x7fab",  # longer than what is around it
+        b"\x80" * 1_000_000,
     ],
 )
 def test_hostile_lengths_are_refused(data: bytes) -> None:
     with pytest.raises(DecodeError):
         count_spans(data)
+    with pytest.raises(DecodeError):
+        split(data, 1)
+
+
+def message(field: int, body: bytes) -> bytes:
+    size = len(body)
+    return bytes([field << 3 | 2, size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]) + body
+
+
+@pytest.mark.parametrize("crowd", ["spans", "scopes", "resources"])
+def test_a_crowd_of_empty_messages_is_counted_and_split_without_a_balloon(crowd: str) -> None:
+    many = 10_000
+    data = {
+        "spans": message(1, message(2, b"\x12\x00" * many)),
+        "scopes": message(1, b"\x12\x02\x12\x00" * many),
+        "resources": b"\x0a\x04\x12\x02\x12\x00" * many,
+    }[crowd]
+    assert count_spans(data) == many
+    tracemalloc.start()
+    parts = split(data, many // 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [count_spans(part) for part in parts] == [many // 2, many // 2]
+    assert peak < 64 * len(data) + (1 << 20)
 
 
 def test_halves_of_a_recorded_batch_are_what_was_recorded(make_batch: Any) -> None:

@@ -4,19 +4,26 @@ A frame is 4 bytes of magic, the length and the CRC-32 of what follows as little
 OTLP ``ExportTraceServiceRequest``. It is written by one call, so that a killed process leaves at most a torn
 tail. Whoever holds the lock on a segment owns it; one without an owner is finished. A frame that has been
 delivered gets another magic in its place.
+
+The folder may be shared with others: what is no regular file is no segment, links are not followed, and bytes that
+lie cost time and memory in proportion to their size.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from struct import Struct
 
+from fasttrace import _log
 from fasttrace.errors import SpoolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
 
 MAGIC = b"FTS1"
 DELIVERED = b"FTD1"
@@ -24,12 +31,20 @@ FRAME = Struct("<4sII")
 SUFFIX = ".spool"
 SEGMENT_BYTES = 16 * 1024 * 1024
 MAX_BYTES = 512 * 1024 * 1024
+# A length beyond it is a lie. Batches are far smaller: max_queue_bytes is 16 MiB.
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+# What is read at a time.
+PIECE_BYTES = 1024 * 1024
+# How many times the size of a segment may be spent on frames that turn out to be none.
+WASTE_RATIO = 4
 
 
 def pack(request: bytes) -> bytes:
-    """An OTLP request as a frame."""
+    """An OTLP request as a frame. Raises SpoolError for one beyond MAX_REQUEST_BYTES."""
     import zlib
 
+    if len(request) > MAX_REQUEST_BYTES:
+        raise SpoolError(f"{len(request):,} bytes are too many to be kept on disk: set FASTTRACE_MAX_BATCH_BYTES lower")
     return FRAME.pack(MAGIC, len(request), zlib.crc32(request)) + request
 
 
@@ -40,13 +55,23 @@ def create(directory: str) -> tuple[str, int]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o600)
     _lock(descriptor)
+    if os.name != "nt" and os.stat(directory).st_mode & stat.S_IWOTH:
+        _log.warning("shared", "%s can be written by everybody, who may delete or forge spans: chmod o-w", directory)
     return path, descriptor
 
 
-def claim(path: str) -> int | None:
-    """A descriptor that owns a finished segment; None when somebody else does, or when it is gone."""
+def is_ours(path: str) -> bool:
+    """Whether a segment belongs to the user of this process."""
     try:
-        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        return os.name == "nt" or os.lstat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def claim(path: str) -> int | None:
+    """A descriptor that owns a finished segment; None when somebody else does, or when it is gone or no file."""
+    try:
+        descriptor = _open(path, os.O_RDWR)
     except OSError:
         return None
     try:
@@ -57,6 +82,23 @@ def claim(path: str) -> int | None:
         pass
     os.close(descriptor)
     return None
+
+
+def _open(path: str | os.PathLike[str], flags: int) -> int:
+    """A descriptor of a regular file that is no link; FileNotFoundError for anything else. Raises OSError."""
+    # A pipe would block, a device never end, and a link lead out of the folder.
+    for name in ("O_CLOEXEC", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise FileNotFoundError(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(path)
+    return descriptor
 
 
 def is_owned(path: str) -> bool:
@@ -137,9 +179,11 @@ def sizes(directory: str | os.PathLike[str]) -> list[tuple[str, int]]:
     found = []
     for path in paths(directory):
         try:
-            found.append((path, os.stat(path).st_size))
+            status = os.lstat(path)
         except FileNotFoundError:
             continue
+        if stat.S_ISREG(status.st_mode):
+            found.append((path, status.st_size))
     return found
 
 
@@ -152,28 +196,48 @@ def read(path: str | os.PathLike[str], offset: int = 0, *, delivered: bool = Tru
     import zlib
 
     try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            data = file.read()
+        file = os.fdopen(_open(path, os.O_RDONLY), "rb", buffering=0)
     except FileNotFoundError:
         return
-    position = 0
-    while True:
-        # Both begin alike.
-        position = data.find(MAGIC[:2], position)
-        if position < 0 or len(data) - position < FRAME.size:
-            return
-        magic, length, checksum = FRAME.unpack_from(data, position)
-        body = position + FRAME.size
-        end = body + length
-        known = magic in (MAGIC, DELIVERED) and end <= len(data)
-        if known and zlib.crc32(memoryview(data)[body:end]) == checksum:
-            if delivered or magic == MAGIC:
-                yield data[body:end], offset + end
-            position = end
-        else:
-            # Torn, or damaged: a whole frame may stand further on.
-            position += 1
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        waste = WASTE_RATIO * size
+        piece, base, position = b"", offset, offset
+        while True:
+            # Both begin alike.
+            found = piece.find(MAGIC[:2], position - base)
+            if found < 0 or len(piece) - found < FRAME.size:
+                base = position = base + (found if found >= 0 else max(position - base, len(piece) - 1))
+                piece = _read(file, position, max(0, min(PIECE_BYTES, size - position)))
+                if len(piece) < FRAME.size:
+                    return
+                continue
+            magic, length, checksum = FRAME.unpack_from(piece, found)
+            position = base + found + 1
+            body = found + FRAME.size
+            end = base + body + length
+            if magic not in (MAGIC, DELIVERED) or length > MAX_REQUEST_BYTES or end > size:
+                continue  # torn, or damaged: a whole frame may stand further on
+            request = piece[body : body + length]
+            if len(request) < length:
+                request = _read(file, base + body, length)
+            if zlib.crc32(request) == checksum and len(request) == length:
+                position = end
+                if delivered or magic == MAGIC:
+                    yield request, end
+                continue
+            waste -= length
+            if waste < 0:
+                return
+
+
+def _read(file: FileIO, position: int, count: int) -> bytes:
+    """So many bytes from a position, fewer only at the end of the file."""
+    file.seek(position)
+    data = file.read(count) or b""
+    while len(data) < count and (more := file.read(count - len(data))):
+        data += more
+    return data
 
 
 def requests(directory: str | os.PathLike[str]) -> Iterator[bytes]:

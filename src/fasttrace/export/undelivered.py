@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from fasttrace import _threads
+from fasttrace import _log, _threads
 from fasttrace._core.types import DecodeError
 from fasttrace.errors import SpoolError
 from fasttrace.export import request as requests
@@ -177,7 +177,11 @@ class Undelivered:
             except SpoolError:
                 return
             for path in found:
-                self._claim(path)
+                if segments.is_ours(path):
+                    self._claim(path)
+                else:
+                    # What another user has put here must not go out under our credentials.
+                    _log.warning("foreign", "%s belongs to another user and is not sent", path)
 
     def _claim(self, path: str) -> _Segment | None:
         """A segment that nobody owns; None when somebody does, or when nothing in it waits and it was deleted."""

@@ -40,6 +40,11 @@ cdef enum:
     BYTES = 2
     FIXED32 = 5
     MAX_DEPTH = 32
+    # What a span (it has its ids), an event and a link take at least: empty ones would cost memory a hundred times
+    # their size. A small request may hold any.
+    SPAN_BYTES = 24
+    EVENT_BYTES = 8
+    FREE_BYTES = 65536
     # cases of AnyValue, by field number
     NOTHING = 0
     ARRAY = 5
@@ -52,7 +57,8 @@ cdef tuple CODES = tuple(StatusCode)
 
 
 # A message being read: what is left lies from `at` to `end`. After `next_field` the field's number, its wire type
-# and its value, which is `number` or the bytes from `data` of that `size`.
+# and its value, which is `number` or the bytes from `data` of that `size`. `room` is what is left for spans, events and
+# links, and the same for all messages in one.
 cdef struct Cursor:
     const uint8_t *start
     const uint8_t *at
@@ -62,10 +68,13 @@ cdef struct Cursor:
     uint64_t number
     const uint8_t *data
     size_t size
+    Py_ssize_t *room
 
 
-cdef Cursor whole(bytes data):
+cdef Cursor whole(bytes data, Py_ssize_t *room):
     cdef Cursor cursor
+    room[0] = PyBytes_GET_SIZE(data) + FREE_BYTES
+    cursor.room = room
     cursor.start = cursor.at = <const uint8_t *> PyBytes_AS_STRING(data)
     cursor.end = cursor.at + PyBytes_GET_SIZE(data)
     cursor.field = cursor.wire = 0
@@ -143,6 +152,14 @@ cdef bint next_field(Cursor *cursor) except -1:
 cdef int expect(Cursor *cursor, uint8_t wire) except -1:
     if cursor.wire != wire:
         raise fault(cursor, f"field {cursor.field} has wire type {cursor.wire}, not {wire},")
+    return 0
+
+
+cdef int take(Cursor *cursor, Py_ssize_t size) except -1:
+    """Room for one more object that takes so many bytes at least."""
+    cursor.room[0] -= size
+    if cursor.room[0] < 0:
+        raise fault(cursor, "more spans, events and links than so few bytes can hold")
     return 0
 
 
@@ -303,11 +320,13 @@ cdef object read_span(Cursor cursor):
             span.dropped_attributes_count = count(&cursor)
         elif cursor.field == 11:
             expect(&cursor, BYTES)
+            take(&cursor, EVENT_BYTES)
             span.events.append(read_event(inside(&cursor)))
         elif cursor.field == 12:
             span.dropped_events_count = count(&cursor)
         elif cursor.field == 13:
             expect(&cursor, BYTES)
+            take(&cursor, EVENT_BYTES)
             span.links.append(read_link(inside(&cursor)))
         elif cursor.field == 14:
             span.dropped_links_count = count(&cursor)
@@ -354,6 +373,7 @@ cdef int read_scope_spans(Cursor cursor, dict resource, list spans) except -1:
             read_scope(inside(&cursor), scope)
         elif cursor.field == 2:
             expect(&cursor, BYTES)
+            take(&cursor, SPAN_BYTES)
             span = read_span(inside(&cursor))
             span.resource = resource
             span.scope = scope
@@ -381,12 +401,14 @@ def decode_span(bytes body not None):
     Raises DecodeError (a ValueError) for a cut or overlong field, a wrong wire type, text that is
     not UTF-8, an id of a wrong size, or values nested deeper than 32 levels.
     """
-    return read_span(whole(body))
+    cdef Py_ssize_t room
+    return read_span(whole(body, &room))
 
 
 def decode_request(bytes data not None):
     """Read an ``ExportTraceServiceRequest`` or ``TracesData``: every span with its resource and scope."""
-    cdef Cursor cursor = whole(data)
+    cdef Py_ssize_t room
+    cdef Cursor cursor = whole(data, &room)
     cdef list spans = []
     while next_field(&cursor):
         if cursor.field == 1:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+# What a span (it has its ids), an event and a link take at least: empty ones would cost memory a hundred times
+# their size. A small request may hold any.
+_SPAN_BYTES, _EVENT_BYTES, _FREE_BYTES = 24, 8, 65536
 _DOUBLE = Struct("<d")
 _KINDS = tuple(SpanKind)
 _CODES = tuple(StatusCode)
@@ -33,13 +36,15 @@ _CODES = tuple(StatusCode)
 class _Cursor:
     """A message being read: after ``next`` the field's number, its wire type and its value.
 
-    The value is ``number``, or the bytes from ``begin`` to ``stop`` of ``data``.
+    The value is ``number``, or the bytes from ``begin`` to ``stop`` of ``data``. ``room`` is what is left for spans,
+    events and links, and the same for all messages in one.
     """
 
-    __slots__ = ("at", "begin", "data", "end", "field", "number", "stop", "wire")
+    __slots__ = ("at", "begin", "data", "end", "field", "number", "room", "stop", "wire")
 
-    def __init__(self, data: bytes, at: int, end: int) -> None:
+    def __init__(self, data: bytes, at: int, end: int, room: list[int]) -> None:
         self.data = data
+        self.room = room
         self.at = at
         self.end = end
         self.field = self.wire = self.number = self.begin = self.stop = 0
@@ -47,7 +52,7 @@ class _Cursor:
     def inside(self) -> _Cursor:
         """The message that the field just read holds."""
         self.expect(_BYTES)
-        return _Cursor(self.data, self.begin, self.stop)
+        return _Cursor(self.data, self.begin, self.stop, self.room)
 
     def fault(self, text: str) -> DecodeError:
         return DecodeError(f"{text} at offset {self.at}")
@@ -96,6 +101,13 @@ class _Cursor:
     def expect(self, wire: int) -> None:
         if self.wire != wire:
             raise self.fault(f"field {self.field} has wire type {self.wire}, not {wire},")
+
+    def take(self, size: int) -> None:
+        """Room for one more object that takes so many bytes at least."""
+        self.expect(_BYTES)
+        self.room[0] -= size
+        if self.room[0] < 0:
+            raise self.fault("more spans, events and links than so few bytes can hold")
 
     def text(self) -> str:
         self.expect(_BYTES)
@@ -233,10 +245,12 @@ def _span(cursor: _Cursor) -> SpanData:
         elif field == 10:
             span.dropped_attributes_count = cursor.count()
         elif field == 11:
+            cursor.take(_EVENT_BYTES)
             span.events.append(_event(cursor.inside()))
         elif field == 12:
             span.dropped_events_count = cursor.count()
         elif field == 13:
+            cursor.take(_EVENT_BYTES)
             span.links.append(_link(cursor.inside()))
         elif field == 14:
             span.dropped_links_count = cursor.count()
@@ -267,6 +281,7 @@ def _scope_spans(cursor: _Cursor, resource: dict[str, Any], spans: list[SpanData
                 elif inner.field == 3:
                     _attribute(inner, 0, scope.attributes)
         elif cursor.field == 2:
+            cursor.take(_SPAN_BYTES)
             span = _span(cursor.inside())
             span.resource = resource
             span.scope = scope
@@ -290,7 +305,7 @@ def _resource_spans(cursor: _Cursor, spans: list[SpanData]) -> None:
 def _whole(data: bytes, name: str) -> _Cursor:
     if type(data) is not bytes:
         raise TypeError(f"Argument '{name}' has incorrect type (expected bytes, got {type(data).__name__})")
-    return _Cursor(data, 0, len(data))
+    return _Cursor(data, 0, len(data), [len(data) + _FREE_BYTES])
 
 
 def decode_span(body: bytes) -> SpanData:
