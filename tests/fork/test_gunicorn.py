@@ -17,7 +17,7 @@ def gunicorn(*options: str) -> list[str]:
 @pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
 @pytest.mark.parametrize("kind", [["sync"], ["gthread", "--threads", "3"]], ids=["sync", "gthread"])
 def test_every_span_of_every_worker_arrives_once(world: World, kind: list[str], preload: list[str]) -> None:
-    world.environment["SPAN_AT_IMPORT"] = "1"
+    world.environment["AT_IMPORT"] = "span"
     with Server(world, gunicorn("--workers", "2", "--worker-class", *kind, *preload)) as server:
         server.get(20, workers=2)
     importers = [server.process.pid] if preload else [pid for pid in world.accounts() if pid != server.process.pid]

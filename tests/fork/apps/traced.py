@@ -38,8 +38,10 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-if os.environ.get("SPAN_AT_IMPORT") == "1":
+if "AT_IMPORT" in os.environ:
     work("import")
+    if os.environ["AT_IMPORT"] == "flush":
+        fasttrace.flush(20)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
