@@ -123,6 +123,7 @@ class Server:
     def __exit__(self, *exception: object) -> None:
         try:
             if exception[0] is None:
+                time.sleep(0.3)  # uWSGI leaves out the exit handlers of a worker that is still closing its last request
                 self.process.send_signal(signal.SIGTERM)
                 self.process.wait(60)
         finally:
