@@ -90,7 +90,7 @@ def _after_in_child() -> None:
 
 
 def register_exit() -> None:
-    """At exit, send what is left; children of multiprocessing skip atexit and have their own way."""
+    """At exit, send what is left; children of multiprocessing, billiard and celery skip atexit and have their own ways."""
     global _exit_generation
     generation = ids.fork_generation()
     if _exit_generation == generation:
@@ -101,14 +101,17 @@ def register_exit() -> None:
         import atexit
 
         atexit.register(_at_exit)
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
-        from multiprocessing.util import Finalize
+    if "multiprocessing.util" in sys.modules:
+        from multiprocessing.util import Finalize  # billiard's too
 
         Finalize(None, _at_exit, exitpriority=100)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        # Its pool's children leave by os._exit, and this is all that is called before.
+        signals.worker_process_shutdown.connect(_at_exit, weak=False)
 
 
-def _at_exit() -> None:
+def _at_exit(**_: Any) -> None:
     for pipeline in list(_pipelines):
         pipeline.shutdown(pipeline.exit_timeout)
 

@@ -27,14 +27,14 @@ def test_every_span_of_every_child_arrives_once(world: World, recycled: list[str
     with world.log.open("wb") as log:
         worker = subprocess.Popen([*command, *recycled], cwd=world.folder, env=world.environment, stdout=log, stderr=log)
     try:
-        tasks = Counter(world.run(SEND, "10", warnings="default").split())
+        tasks = Counter(world.run(SEND, "6", warnings="default").split())
         worker.terminate()
         worker.wait(60)
     finally:
         worker.kill()
         worker.wait()
-    assert len(tasks) == (10 if recycled else 2), world.log.read_text()
+    assert len(tasks) == (6 if recycled else 2), world.log.read_text()
     expected = Counter({f"task/{pid}": count for pid, count in tasks.items()})
     expected.update({f"inner/{pid}": count for pid, count in tasks.items()})
-    spans = world.receiver.spans(20)
+    spans = world.receiver.spans(12)
     assert Counter(name for *_, name in spans) == expected
