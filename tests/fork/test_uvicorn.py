@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 
 import pytest
-from world import Server, World, check_spans
+from world import Server, World
 
 pytestmark = pytest.mark.servers
 
@@ -20,7 +20,7 @@ def test_every_span_of_every_worker_arrives_once(world: World) -> None:
     count = 2 * sum(server.requests.values())
     spans = world.receiver.spans(count)
     assert len(spans) == count
-    check_spans(spans)
+    world.check_spans(spans)
     inner = Counter(name for *_, name in spans if name != "GET")
     assert inner == {f"inner/{pid}": number for pid, number in server.requests.items()}
     parents = {parent for _, _, parent, name in spans if name != "GET"}

@@ -71,23 +71,23 @@ class World:
             assert balanced(account), account
         sent = sum(account["exported"] for account in accounts.values()) + unaccounted
         spans = self.receiver.spans(sent)
-        check_spans(spans)
+        self.check_spans(spans)
         if expected is not None:
             assert Counter(name for *_, name in spans) == expected
         assert len(spans) == sent, (len(spans), accounts)
         return spans
 
-
-def check_spans(spans: list[list[str]]) -> None:
-    """No span id twice; a trace belongs to one process, as names tell, and a child's parent is in its trace."""
-    traces = {span: trace for trace, span, _parent, _name in spans}
-    assert len(traces) == len(spans), "a span id came twice"
-    processes: dict[str, str] = {}
-    for trace, _span, parent, name in spans:
-        _, has_process, process = name.rpartition("/")
-        assert not has_process or processes.setdefault(trace, process) == process, "two processes share a trace id"
-        if name.startswith("inner/"):
-            assert traces[parent] == trace
+    @staticmethod
+    def check_spans(spans: list[list[str]]) -> None:
+        """No span id twice; a trace belongs to one process, as names tell, and a child's parent is in its trace."""
+        traces = {span: trace for trace, span, _parent, _name in spans}
+        assert len(traces) == len(spans), "a span id came twice"
+        processes: dict[str, str] = {}
+        for trace, _span, parent, name in spans:
+            _, has_process, process = name.rpartition("/")
+            assert not has_process or processes.setdefault(trace, process) == process, "two processes share a trace id"
+            if name.startswith("inner/"):
+                assert traces[parent] == trace
 
 
 class Server:
