@@ -71,6 +71,10 @@ def register(pipeline: Living) -> None:
     _pipelines.add(pipeline)
     if not _hooked and hasattr(os, "register_at_fork"):
         _hooked = True
+        # It hooks forks too. Ours run before its own when they are added later, so that waiting for our thread is never
+        # waiting with logging's lock held; and the thread never adds them in the middle of a fork.
+        import logging  # noqa: F401
+
         os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
 
 

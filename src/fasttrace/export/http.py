@@ -61,6 +61,13 @@ class Sender:
         self._closing.acquire()
         self._closed = False
 
+    def prepare(self) -> None:
+        """Import what a request needs."""
+        import encodings.idna  # noqa: F401  # what sockets write host names with
+        import gzip  # noqa: F401
+
+        self._connections()
+
     def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:
         """The body of a part of a batch until it is delivered; what ``read`` makes of the answer: the rejected spans.
 
@@ -178,6 +185,8 @@ class Sender:
         self._closed = True
         self._closing.release()
         if self._pool is not None and self._pool_pid == os.getpid():
+            for key in self._pool.pools.keys():
+                self._pool.pools[key].close()  # clear() leaves what was opened at exit to the garbage collector
             self._pool.clear()
 
 
