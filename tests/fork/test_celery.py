@@ -27,7 +27,7 @@ def test_every_span_of_every_child_arrives_once(world: World, recycled: list[str
     with world.log.open("wb") as log:
         worker = subprocess.Popen([*command, *recycled], cwd=world.folder, env=world.environment, stdout=log, stderr=log)
     try:
-        tasks = Counter(world.run(SEND, "6", warnings="default").split())
+        tasks = Counter(world.run(SEND, "6", warnings=("default",)).split())
         worker.terminate()
         worker.wait(60)
     finally:

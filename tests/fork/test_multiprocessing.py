@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from world import World
+from world import FORKS_WITH_THREADS, World
 
 PROCESSES = """
 import multiprocessing, sys, traced
@@ -69,24 +69,23 @@ if __name__ == "__main__":
 """
 
 
-def run(world: World, text: str, *arguments: str, warnings: str = "error") -> str:
+def run(world: World, text: str, *arguments: str) -> str:
     """Run a program from a file, which spawned children import again."""
     program = world.folder / "program.py"
     program.write_text(text)
-    return world.run(program, *arguments, warnings=warnings)
+    return world.run(program, *arguments, warnings=FORKS_WITH_THREADS)
 
 
 def kinds(spans: list[list[str]]) -> Counter[str]:
     return Counter(name.partition("/")[0] for *_, name in spans)
 
 
-# CPython 3.12 and later warn of a fork while there are threads, and the executors have threads of their own.
-METHODS = [("fork", "default"), ("forkserver", "error"), ("spawn", "error")]
+METHODS = ["fork", "forkserver", "spawn"]
 
 
-@pytest.mark.parametrize(("method", "warnings"), METHODS, ids=[method for method, _ in METHODS])
-def test_children_of_every_start_method_send_what_they_traced(world: World, method: str, warnings: str) -> None:
-    run(world, PROCESSES, method, warnings=warnings)
+@pytest.mark.parametrize("method", METHODS)
+def test_children_of_every_start_method_send_what_they_traced(world: World, method: str) -> None:
+    run(world, PROCESSES, method)
     # Children of multiprocessing run no exit handlers before 3.13: only the main process is sure to leave accounts.
     spans = world.receiver.spans(10)
     assert kinds(spans) == {"before": 1, "after": 1, "child": 3, "inner": 5}
@@ -94,9 +93,9 @@ def test_children_of_every_start_method_send_what_they_traced(world: World, meth
 
 
 @pytest.mark.parametrize("text", [POOL, OLD_POOL], ids=["ProcessPoolExecutor", "Pool"])
-@pytest.mark.parametrize(("method", "warnings"), METHODS, ids=[method for method, _ in METHODS])
-def test_pools_of_processes_send_every_task(world: World, method: str, warnings: str, text: str) -> None:
-    tasks = Counter(run(world, text, method, warnings=warnings).split())
+@pytest.mark.parametrize("method", METHODS)
+def test_pools_of_processes_send_every_task(world: World, method: str, text: str) -> None:
+    tasks = Counter(run(world, text, method).split())
     spans = world.receiver.spans(2 * tasks.total() + 2)
     world.check_spans(spans)
     names = Counter(name for *_, name in spans if name.startswith("child/"))
@@ -106,7 +105,7 @@ def test_pools_of_processes_send_every_task(world: World, method: str, warnings:
 
 def test_children_of_billiard_send_what_they_traced(world: World) -> None:
     pytest.importorskip("billiard")
-    run(world, BILLIARD, warnings="default")
+    run(world, BILLIARD)
     spans = world.receiver.spans(8)
     world.check_spans(spans)
     assert kinds(spans) == {"before": 1, "child": 3, "inner": 4}
@@ -128,5 +127,5 @@ for number in range(5):
 
 def test_programs_that_are_started_send_nothing_of_ours(world: World) -> None:
     world.environment["DELAY"] = "0.01"
-    run(world, STARTED, warnings="default")
+    run(world, STARTED)
     assert kinds(world.check()) == {"parent": 5}

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 
 import pytest
-from world import World
+from world import FORKS_WITH_THREADS, World
 
 START = """
 import os, sys, threading, time, traced
@@ -34,12 +34,10 @@ def wait(*pids):
 """
 
 
-def run(world: World, text: str, warnings: str = "default", **environment: str) -> Counter[str]:
+def run(world: World, text: str, **environment: str) -> Counter[str]:
     """The kinds of the spans of a program that forks, all of whose processes balance."""
     world.environment.update(environment)
-    # CPython 3.12 and later warn of a fork while there are threads, which is what these programs are about.
-    world.environment["PYTHONWARNINGS"] = "ignore::DeprecationWarning"
-    world.run(START + text, warnings=warnings)
+    world.run(START + text, warnings=FORKS_WITH_THREADS)
     return Counter(name.partition("/")[0] for *_, name in world.check())
 
 
@@ -59,7 +57,7 @@ if not pid:
 wait(pid)
 """
     world.environment["DELAY"] = "60"
-    world.run(START + text, warnings="error")
+    world.run(START + text)
     spans = world.receiver.spans(2)
     (opened,) = (line for line in spans if line[3].startswith("open/"))
     (rest,) = (line for line in spans if line[3].startswith("rest/"))
@@ -224,5 +222,5 @@ for _ in range(20):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="CPython warns of threads from 3.12 on")
 def test_a_fork_with_an_idle_pipeline_warns_of_no_threads(world: World) -> None:
-    world.run(START + IDLE, warnings="error")
+    world.run(START + IDLE)
     assert Counter(name.partition("/")[0] for *_, name in world.check()) == {"parent": 20, "inner": 20}

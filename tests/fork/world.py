@@ -17,6 +17,8 @@ from typing import Any
 
 from receiving import Receiver, free_port
 
+# CPython 3.12 and later warn of a fork while there are threads: ours that is at work, or the test's.
+FORKS_WITH_THREADS = ("error", "ignore:This process:DeprecationWarning")
 APPS = Path(__file__).with_name("apps")
 PARTS = ("active", "abandoned", "queued", "held", "spooled", "exported", "sampled_out")
 
@@ -35,17 +37,18 @@ class World:
         self.log = folder / "log"
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(APPS),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(APPS), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
             "ACCOUNTS": str(self.accounts_path),
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.base,
             "XDG_STATE_HOME": str(folder / "state"),
         }
 
-    def run(self, program: Path | str, *arguments: str, warnings: str = "error") -> str:
+    def run(self, program: Path | str, *arguments: str, warnings: tuple[str, ...] = ("error",)) -> str:
         """Run a program of one's own to its end: what it printed."""
+        options = [f"-W{warning}" for warning in warnings]
         run = subprocess.run(
-            [sys.executable, "-W", warnings, *((str(program),) if isinstance(program, Path) else ("-c", program)), *arguments],
+            [sys.executable, *options, *((str(program),) if isinstance(program, Path) else ("-c", program)), *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,

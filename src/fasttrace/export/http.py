@@ -56,6 +56,8 @@ class Sender:
             self._headers["content-encoding"] = "gzip"
         self._pool: Any = None
         self._pool_pid = 0
+        # Which thread the pool is of: gevent's sockets are of no use in another one. Identifiers come again, this does not.
+        self._here = _threads.original("_local")()
         # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
         self._closing = _threads.original("allocate_lock")()
         self._closing.acquire()
@@ -168,13 +170,14 @@ class Sender:
         )
 
     def _connections(self) -> Any:
-        """The process's own keep-alive connection; a forked child never writes into its parent's."""
-        if self._pool is None or self._pool_pid != os.getpid():
+        """The thread's own keep-alive connection; a forked child never writes into its parent's."""
+        if self._pool is None or self._pool_pid != os.getpid() or getattr(self._here, "pool", None) is not self._pool:
             import urllib3
 
             options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
             proxy = _proxy(self.endpoint)
             self._pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+            self._here.pool = self._pool
             self._pool_pid = os.getpid()
         return self._pool
 
