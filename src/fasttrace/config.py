@@ -132,9 +132,13 @@ def limit(value: Any) -> int | None:
 def exporter(value: Any) -> Any:
     """An exporter object, or one of the names."""
     if not isinstance(value, str):
-        if callable(getattr(value, "export", None)):
+        missing = [name for name in ("export", "flush", "shutdown") if not callable(getattr(value, name, None))]
+        if not missing:
             return value
-        raise ValueError(f"an object with export(batch), or one of {', '.join(EXPORTERS)}")
+        raise ValueError(
+            f"an object with export(batch), flush(timeout) and shutdown(timeout) (it has no {' and no '.join(missing)}), "
+            f"or one of {', '.join(EXPORTERS)}"
+        )
     word = value.strip().lower()
     if word in EXPORTERS:
         return word

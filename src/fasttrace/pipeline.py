@@ -180,7 +180,9 @@ class Pipeline:
                 return ring.depth_spans == 0
             batch.attempt.deadline = deadline
             batch.attempt.urgent = self._urgent
-            outcome = None if self.delivery.resting and not forced else self.delivery.attempt(batch)
+            outcome = None
+            if not self.delivery.resting or forced:
+                outcome = self.delivery.attempt(batch, interruptible=epoch is None)
             if self._land(batch):
                 self._settle(batch, outcome)
             # Once is enough to see that the receiver is away.
@@ -208,6 +210,10 @@ class Pipeline:
         with self._state:
             if epoch is not None and epoch != self._epoch:
                 return None
+            if self._in_flight is not None:
+                # Whoever took it was interrupted: nobody knows whether it arrived.
+                self._in_flight.attempt.retried_ambiguous += len(self._in_flight)
+                return self._in_flight
             records = self.recorder.ring.take(self.max_batch_spans, self.max_batch_bytes)
             if not records:
                 return None
@@ -281,7 +287,31 @@ class Pipeline:
                 return False
         remaining = max(0.0, deadline - time.monotonic())
         delivered = self.delivery.spooled == 0 and sum(self.delivery.dropped.values()) <= dropped
-        return self.exporter.flush(remaining) and delivered
+        return self._call_exporter("flush", remaining) and delivered
+
+    def _call_exporter(self, name: str, timeout: float) -> bool:
+        """Its flush or shutdown. One that is not ours may raise or hang, which costs nobody more than the timeout."""
+        finished = []
+
+        def work() -> None:
+            try:
+                finished.append(getattr(self.exporter, name)(timeout) is not False)
+            except BaseException as error:
+                _log.warning(name, "the exporter's %s failed: %s: %s", name, type(error).__name__, error)
+            finally:
+                done.release()
+
+        done = _threads.original("allocate_lock")()
+        done.acquire()
+        deadline = time.monotonic() + timeout
+        if type(self.exporter).__module__.startswith("fasttrace."):
+            work()
+        else:
+            try:
+                _threads.original("start_new_thread")(work, ())
+            except RuntimeError:
+                work()  # no new threads at interpreter exit
+        return _acquire(done, deadline) and bool(finished and finished[0])
 
     def _flush_by_thread(self, deadline: float, forced: bool) -> bool:
         """Let the thread send, and wait; False when there is none, or when it has not done so in time."""
@@ -318,10 +348,12 @@ class Pipeline:
         self._closed = self.recorder.closed = True
         begin = time.monotonic()
         timeout = max(0.0, timeout)
-        done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
-        self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
-        self._keep_leftovers()
-        self.exporter.shutdown(max(0.0, begin + timeout - time.monotonic()))
+        try:
+            done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
+        finally:
+            self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
+            self._keep_leftovers()
+            self._call_exporter("shutdown", max(0.0, begin + timeout - time.monotonic()))
         return done
 
     def _stop(self, deadline: float) -> bool:
