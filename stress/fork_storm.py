@@ -60,7 +60,10 @@ class Storm:
         chance = random.Random(self.seed * 1_000_003 + number)
         attach(Context())  # not below the span that the parent forked in: its traces are to be its own
         for _ in range(chance.randrange(1, 30)):
-            with self.tracer.start_as_current_span(f"child {number}"), self.tracer.start_as_current_span(f"inner {number}"):
+            with (
+                self.tracer.start_as_current_span(f"child {number}"),
+                self.tracer.start_as_current_span(f"inner {number}"),
+            ):
                 pass
         if depth == 0 and chance.random() < 0.2:
             pid = os.fork()

@@ -410,6 +410,10 @@ assert handled > 20
 
 def test_a_signal_every_millisecond_that_traces_while_the_main_thread_flushes_harms_nothing() -> None:
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(SIGNALS)], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(SIGNALS)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")

@@ -135,10 +135,8 @@ def exporter(value: Any) -> Any:
         missing = [name for name in ("export", "flush", "shutdown") if not callable(getattr(value, name, None))]
         if not missing:
             return value
-        raise ValueError(
-            f"an object with export(batch), flush(timeout) and shutdown(timeout) (it has no {' and no '.join(missing)}), "
-            f"or one of {', '.join(EXPORTERS)}"
-        )
+        methods = f"export(batch), flush(timeout) and shutdown(timeout); it has no {' and no '.join(missing)}"
+        raise ValueError(f"one of {', '.join(EXPORTERS)}, or an object with {methods}")
     word = value.strip().lower()
     if word in EXPORTERS:
         return word

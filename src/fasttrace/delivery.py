@@ -86,7 +86,7 @@ class Delivery:
     def attempt(self, batch: Batch, *, interruptible: bool = False) -> Outcome:
         """Call the exporter. Touches nothing that another thread may need: it may hang.
 
-        What is no Exception passes if ``interruptible``, as it is not the exporter's then: Ctrl-C, a greenlet's timeout.
+        What is no Exception passes if ``interruptible``, being the application's then: Ctrl-C, a greenlet's timeout.
         """
         self.tries += 1
         if self.away_until is not None:

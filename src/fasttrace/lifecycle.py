@@ -71,8 +71,8 @@ def register(pipeline: Living) -> None:
     _pipelines.add(pipeline)
     if not _hooked and hasattr(os, "register_at_fork"):
         _hooked = True
-        # It hooks forks too. Ours run before its own when they are added later, so that waiting for our thread is never
-        # waiting with logging's lock held; and the thread never adds them in the middle of a fork.
+        # It hooks forks too. Before a fork what was added last runs first: ours, which wait for our thread, must run
+        # without logging's lock; and the thread must not add logging's hooks in the middle of a fork.
         import logging  # noqa: F401
 
         os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
@@ -94,7 +94,7 @@ def _after_in_child() -> None:
 
 
 def register_exit() -> None:
-    """At exit, send what is left; children of multiprocessing, billiard and celery skip atexit and have their own ways."""
+    """At exit, send what is left; children of multiprocessing and celery skip atexit and have their own ways."""
     global _exit_generation
     generation = ids.fork_generation()
     if _exit_generation == generation:

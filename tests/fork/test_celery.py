@@ -25,7 +25,9 @@ def test_every_span_of_every_child_arrives_once(world: World, recycled: list[str
     world.environment["BROKER"] = str(world.folder)
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool", "prefork", "--concurrency", "2"]
     with world.log.open("wb") as log:
-        worker = subprocess.Popen([*command, *recycled], cwd=world.folder, env=world.environment, stdout=log, stderr=log)
+        worker = subprocess.Popen(
+            [*command, *recycled], cwd=world.folder, env=world.environment, stdout=log, stderr=log
+        )
     try:
         tasks = Counter(world.run(SEND, "6", warnings=("default",)).split())
         worker.terminate()

@@ -48,7 +48,12 @@ class World:
         """Run a program of one's own to its end: what it printed."""
         options = [f"-W{warning}" for warning in warnings]
         run = subprocess.run(
-            [sys.executable, *options, *((str(program),) if isinstance(program, Path) else ("-c", program)), *arguments],
+            [
+                sys.executable,
+                *options,
+                *((str(program),) if isinstance(program, Path) else ("-c", program)),
+                *arguments,
+            ],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,

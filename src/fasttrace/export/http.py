@@ -56,7 +56,7 @@ class Sender:
             self._headers["content-encoding"] = "gzip"
         self._pool: Any = None
         self._pool_pid = 0
-        # Which thread the pool is of: gevent's sockets are of no use in another one. Identifiers come again, this does not.
+        # Which thread the pool is of: gevent's sockets are of no use in another one. Identifiers are used again.
         self._here = _threads.original("_local")()
         # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
         self._closing = _threads.original("allocate_lock")()
@@ -188,8 +188,9 @@ class Sender:
         self._closed = True
         self._closing.release()
         if self._pool is not None and self._pool_pid == os.getpid():
-            for key in self._pool.pools.keys():
-                self._pool.pools[key].close()  # clear() leaves what was opened at exit to the garbage collector
+            # clear() leaves what was opened at exit to the garbage collector.
+            for key in self._pool.pools.keys():  # noqa: SIM118 - it has no __iter__
+                self._pool.pools[key].close()
             self._pool.clear()
 
 
