@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from receiving import Receiver
 
 IMPLEMENTATIONS = ("cython", "python")
 
@@ -49,3 +54,11 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["XDG_STATE_HOME"]
     else:
         os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A real OTLP receiver on the loopback."""
+    server = Receiver()
+    yield server
+    server.stop()

@@ -243,7 +243,9 @@ def test_a_signal_handler_may_make_spans_and_flush_whatever_it_interrupts(tmp_pa
             pass
         if handled % 50 == 0:
             fasttrace.flush(5)
-        signal.setitimer(signal.ITIMER_REAL, 0.001)  # once: a handler slower than the timer would never get out
+        if not stop:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)  # not before: a slow machine would nest handlers without end
+    stop = False
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     end = time.monotonic() + 1.5
@@ -255,6 +257,7 @@ def test_a_signal_handler_may_make_spans_and_flush_whatever_it_interrupts(tmp_pa
         if count % 100 == 0:
             fasttrace.flush(5)
             fasttrace.stats()
+    stop = True
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert fasttrace.flush(20)
     stats = fasttrace.stats()

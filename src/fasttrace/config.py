@@ -132,9 +132,11 @@ def limit(value: Any) -> int | None:
 def exporter(value: Any) -> Any:
     """An exporter object, or one of the names."""
     if not isinstance(value, str):
-        if callable(getattr(value, "export", None)):
+        missing = [name for name in ("export", "flush", "shutdown") if not callable(getattr(value, name, None))]
+        if not missing:
             return value
-        raise ValueError(f"an object with export(batch), or one of {', '.join(EXPORTERS)}")
+        methods = f"export(batch), flush(timeout) and shutdown(timeout); it has no {' and no '.join(missing)}"
+        raise ValueError(f"one of {', '.join(EXPORTERS)}, or an object with {methods}")
     word = value.strip().lower()
     if word in EXPORTERS:
         return word

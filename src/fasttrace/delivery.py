@@ -10,6 +10,7 @@ import os
 import time
 
 from fasttrace import _log, _threads
+from fasttrace.context import Context, attach, detach
 from fasttrace.errors import ExportError, SpoolError
 from fasttrace.export.base import Batch, address
 
@@ -26,6 +27,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 PROBE_SECONDS = 5.0
 # How often a process looks for what others have left.
 SCAN_SECONDS = 30.0
+# What is current during an export: what an exporter traces is sampled out, or every batch would make another one.
+_UNTRACED = Context(sampled=False)
 
 
 class Outcome:
@@ -34,7 +37,7 @@ class Outcome:
     __slots__ = ("delivered", "error", "rejected", "undelivered")
 
     def __init__(
-        self, delivered: int, rejected: int = 0, undelivered: tuple[Batch, ...] = (), error: Exception | None = None
+        self, delivered: int, rejected: int = 0, undelivered: tuple[Batch, ...] = (), error: BaseException | None = None
     ) -> None:
         self.delivered = delivered
         self.rejected = rejected
@@ -87,25 +90,35 @@ class Delivery:
         """Whether the receiver is away and it is too early to try again."""
         return self.away_until is not None and time.monotonic() < self.away_until
 
-    def attempt(self, batch: Batch) -> Outcome:
-        """Call the exporter. Touches nothing that another thread may need: it may hang."""
+    def attempt(self, batch: Batch, *, interruptible: bool = False) -> Outcome:
+        """Call the exporter. Touches nothing that another thread may need: it may hang.
+
+        What is no Exception passes if ``interruptible``, being the application's then: Ctrl-C, a greenlet's timeout.
+        """
         self.tries += 1
         if self.away_until is not None:
             limit = time.monotonic() + PROBE_SECONDS
             attempt = batch.attempt
             attempt.deadline = limit if attempt.deadline is None else min(limit, attempt.deadline)
             attempt.urgent = lambda: True
+        token = attach(_UNTRACED)
         try:
-            rejected = min(len(batch), max(0, self.exporter.export(batch) or 0))
-            return Outcome(len(batch), rejected)
+            answer: object = self.exporter.export(batch)
+            # Exporters made for other libraries answer with other things: those say nothing of spans.
+            rejected = answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
+            return Outcome(len(batch), min(len(batch), max(0, rejected)))
         except ExportError as error:
-            delivered = min(len(batch), error.delivered_spans)
+            delivered = min(len(batch), max(0, error.delivered_spans))
             undelivered: tuple[Batch, ...] = ()
             if error.retryable:
                 undelivered = (batch,) if error.undelivered is None else tuple(error.undelivered)
-            return Outcome(delivered, min(delivered, error.rejected_spans), undelivered, error)
-        except Exception as error:
+            return Outcome(delivered, min(delivered, max(0, error.rejected_spans)), undelivered, error)
+        except BaseException as error:
+            if interruptible and not isinstance(error, Exception):
+                raise
             return Outcome(0, 0, (), error)
+        finally:
+            detach(_UNTRACED, token)
 
     def settle(self, batch: Batch, outcome: Outcome) -> None:
         """Count what became of a batch; what is worth another try goes to disk."""
@@ -159,7 +172,7 @@ class Delivery:
             if ambiguous:
                 self.retried_ambiguous += len(batch)
 
-    def _is_away(self, error: Exception) -> None:
+    def _is_away(self, error: BaseException) -> None:
         if self.away_until is None:
             _log.warning("away", "spans are kept on disk until they can be delivered: %s", error)
         pause = self._pause * (0.5 + int.from_bytes(os.urandom(2), "big") / 2**17)

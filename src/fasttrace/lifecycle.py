@@ -71,6 +71,10 @@ def register(pipeline: Living) -> None:
     _pipelines.add(pipeline)
     if not _hooked and hasattr(os, "register_at_fork"):
         _hooked = True
+        # It hooks forks too. Before a fork what was added last runs first: ours, which wait for our thread, must run
+        # without logging's lock; and the thread must not add logging's hooks in the middle of a fork.
+        import logging  # noqa: F401
+
         os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
 
 
@@ -90,7 +94,7 @@ def _after_in_child() -> None:
 
 
 def register_exit() -> None:
-    """At exit, send what is left; children of multiprocessing skip atexit and have their own way."""
+    """At exit, send what is left; children of multiprocessing and celery skip atexit and have their own ways."""
     global _exit_generation
     generation = ids.fork_generation()
     if _exit_generation == generation:
@@ -101,14 +105,17 @@ def register_exit() -> None:
         import atexit
 
         atexit.register(_at_exit)
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
-        from multiprocessing.util import Finalize
+    if "multiprocessing.util" in sys.modules:
+        from multiprocessing.util import Finalize  # billiard's too
 
         Finalize(None, _at_exit, exitpriority=100)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        # Its pool's children leave by os._exit, and this is all that is called before.
+        signals.worker_process_shutdown.connect(_at_exit, weak=False)
 
 
-def _at_exit() -> None:
+def _at_exit(**_: Any) -> None:
     for pipeline in list(_pipelines):
         pipeline.shutdown(pipeline.exit_timeout)
 

@@ -30,6 +30,8 @@ IDLE_ROUNDS = 10
 SLEEP_SECONDS = 3600.0
 # What a fork may wait for the thread to stop; a thread in the middle of sending is left alone.
 FORK_WAIT_SECONDS = 0.001
+# What it may wait for imports, which a child would never see finished.
+FORK_IMPORT_SECONDS = 5.0
 # What shutdown keeps of its time for writing what is left to disk.
 LEFTOVERS_SHARE = 0.2
 
@@ -78,6 +80,10 @@ class Pipeline:
         # Re-entrant, because a signal handler or a finaliser may end a span in the middle of them.
         self._state = _threads.original("RLock")()
         self._sending = _threads.original("allocate_lock")()
+        # Held during the first imports and by whoever forks: no child is copied with a module half imported, which it
+        # would wait for for ever. Re-entrant, because what is imported may fork.
+        self._preparing = _threads.original("RLock")()
+        self._prepared = False
         # A thread runs while its epoch is the pipeline's: raising the number is how it is told to stop.
         self._epoch = 0
         self._serving: int | None = None  # the epoch of the thread that was started last
@@ -186,6 +192,7 @@ class Pipeline:
     ) -> bool:
         """Send batches until the ring is empty, or, unless ``everything``, until less than a full batch is left."""
         ring = self.recorder.ring
+        self._prepare()
         while True:
             if not everything and ring.depth_spans < self.max_batch_spans:
                 return True
@@ -196,11 +203,28 @@ class Pipeline:
                 return ring.depth_spans == 0
             batch.attempt.deadline = deadline
             batch.attempt.urgent = self._urgent
-            outcome = None if self.delivery.resting and not forced else self.delivery.attempt(batch)
+            outcome = None
+            if not self.delivery.resting or forced:
+                outcome = self.delivery.attempt(batch, interruptible=epoch is None)
             if self._land(batch):
                 self._settle(batch, outcome)
             # Once is enough to see that the receiver is away.
             forced = forced and not self.delivery.resting
+
+    def _prepare(self) -> None:
+        """Whatever is slow the first time and must not be cut in two by a fork: imports above all."""
+        if self._prepared:
+            return
+        with self._preparing:
+            self._prepared = True
+            if self._resource_bytes is None:
+                self._resource_bytes = self._encoded_resource()
+            try:
+                prepare = getattr(self.exporter, "prepare", None)
+                if prepare is not None:
+                    prepare()
+            except Exception as error:
+                _log.warning("prepare", "the exporter is not prepared: %s: %s", type(error).__name__, error)
 
     def _take(self, epoch: int | None) -> RecordBatch | None:
         """The next batch, which then is in flight; None when the ring is empty or the thread is to stop."""
@@ -209,6 +233,10 @@ class Pipeline:
         with self._state:
             if epoch is not None and epoch != self._epoch:
                 return None
+            if self._in_flight is not None:
+                # Whoever took it was interrupted: nobody knows whether it arrived.
+                self._in_flight.attempt.retried_ambiguous += len(self._in_flight)
+                return self._in_flight
             records = self.recorder.ring.take(self.max_batch_spans, self.max_batch_bytes)
             if not records:
                 return None
@@ -256,6 +284,7 @@ class Pipeline:
         while left is not None and (left <= 0 or forced):
             if epoch != self._epoch or ring.depth_spans >= self.max_batch_spans:
                 return 0.0
+            self._prepare()
             if not self.delivery.replay():
                 forced = False
             left = self.delivery.replay_in()
@@ -281,7 +310,31 @@ class Pipeline:
                 return False
         remaining = max(0.0, deadline - time.monotonic())
         delivered = self.delivery.spooled == 0 and sum(self.delivery.dropped.values()) <= dropped
-        return self.exporter.flush(remaining) and delivered
+        return self._call_exporter("flush", remaining) and delivered
+
+    def _call_exporter(self, name: str, timeout: float) -> bool:
+        """Its flush or shutdown. One that is not ours may raise or hang, which costs nobody more than the timeout."""
+        finished = []
+
+        def work() -> None:
+            try:
+                finished.append(getattr(self.exporter, name)(timeout) is not False)
+            except BaseException as error:
+                _log.warning(name, "the exporter's %s failed: %s: %s", name, type(error).__name__, error)
+            finally:
+                done.release()
+
+        done = _threads.original("allocate_lock")()
+        done.acquire()
+        deadline = time.monotonic() + timeout
+        if type(self.exporter).__module__.startswith("fasttrace."):
+            work()
+        else:
+            try:
+                _threads.original("start_new_thread")(work, ())
+            except RuntimeError:
+                work()  # no new threads at interpreter exit
+        return _acquire(done, deadline) and bool(finished and finished[0])
 
     def _flush_by_thread(self, deadline: float, forced: bool) -> bool:
         """Let the thread send, and wait; False when there is none, or when it has not done so in time."""
@@ -318,10 +371,12 @@ class Pipeline:
         self._closed = self.recorder.closed = True
         begin = time.monotonic()
         timeout = max(0.0, timeout)
-        done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
-        self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
-        self._keep_leftovers()
-        self.exporter.shutdown(max(0.0, begin + timeout - time.monotonic()))
+        try:
+            done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
+        finally:
+            self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
+            self._keep_leftovers()
+            self._call_exporter("shutdown", max(0.0, begin + timeout - time.monotonic()))
         return done
 
     def _stop(self, deadline: float) -> bool:
@@ -347,9 +402,14 @@ class Pipeline:
         """Ask the thread to stop, so that the child is copied from a quiet process; never wait for a send."""
         if self._stopped is not None:
             self._stop(time.monotonic() + FORK_WAIT_SECONDS)
+        self._preparing.acquire(timeout=FORK_IMPORT_SECONDS)
 
     def after_fork_in_parent(self) -> None:
         """Go on where it stopped; what waits must not depend on the next span."""
+        try:
+            self._preparing.release()
+        except RuntimeError:
+            pass  # it took too long
         if (self.recorder.ring.depth_spans or self.delivery.spooled) and not self._closed:
             try:
                 self.start()

@@ -1,13 +1,9 @@
-"""Receivers on the loopback: a real one that nobody here wrote, and one that misbehaves on request."""
+"""A receiver on the loopback that misbehaves on request, and batches to send."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,53 +13,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos import Chaos
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Receiver:
-    """A process that runs oteltap: an OTLP receiver that nobody here wrote, decoding with the official classes."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}/v1/traces"
-        self.lines: list[list[str]] = []
-        command = [sys.executable, "-u", str(Path(__file__).with_name("receiver.py")), str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n", "oteltap did not start"
-        self.thread = threading.Thread(target=self._read, args=(self.process.stdout,))
-        self.thread.start()
-
-    def _read(self, pipe: Any) -> None:
-        self.lines.extend(line.split() for line in pipe)
-
-    def span_ids(self, count: int) -> list[str]:
-        """The ids of all spans that arrived, once there are so many, and a moment later."""
-        deadline = time.monotonic() + 60
-        while len(self.lines) < count and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.3)  # a span that arrives twice does so now
-        return [line[1] for line in self.lines]
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.thread.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(autouse=True)

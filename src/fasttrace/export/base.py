@@ -16,7 +16,8 @@ if TYPE_CHECKING:
         """Any object with these three methods.
 
         With an attribute ``destination``, text that tells where its spans go, what it can't deliver waits on
-        disk and is delivered later, by this process or the next one with the same destination.
+        disk and is delivered later, by this process or the next one with the same destination. A method ``prepare()``
+        is called before the first batch of a process; it imports what will be needed, and forks wait for it.
         ``fasttrace doctor`` connects to its ``endpoint``, a URL or host:port, and calls its ``probe(timeout)``, which
         raises ExportError when the receiver does not take a request without spans; it shows its ``header_names``.
         """

@@ -70,10 +70,19 @@ class Sender:
             self._headers["content-encoding"] = "gzip"
         self._pool: Any = None
         self._pool_pid = 0
+        # Which thread the pool is of: gevent's sockets are of no use in another one. Identifiers are used again.
+        self._here = _threads.original("_local")()
         # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
         self._closing = _threads.original("allocate_lock")()
         self._closing.acquire()
         self._closed = False
+
+    def prepare(self) -> None:
+        """Import what a request needs."""
+        import encodings.idna  # noqa: F401  # what sockets write host names with
+        import gzip  # noqa: F401
+
+        self._connections()
 
     def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:
         """The body of a part of a batch until it is delivered; what ``read`` makes of the answer: the rejected spans.
@@ -198,8 +207,8 @@ class Sender:
         return failure
 
     def _connections(self) -> Any:
-        """The process's own keep-alive connection; a forked child never writes into its parent's."""
-        if self._pool is None or self._pool_pid != os.getpid():
+        """The thread's own keep-alive connection; a forked child never writes into its parent's."""
+        if self._pool is None or self._pool_pid != os.getpid() or getattr(self._here, "pool", None) is not self._pool:
             import urllib3
 
             options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
@@ -211,6 +220,7 @@ class Sender:
                 self._pool = urllib3.ProxyManager(proxy, **options)
             else:
                 self._pool = urllib3.PoolManager(**options)
+            self._here.pool = self._pool
             self._pool_pid = os.getpid()
         return self._pool
 
@@ -221,6 +231,9 @@ class Sender:
         self._closed = True
         self._closing.release()
         if self._pool is not None and self._pool_pid == os.getpid():
+            # clear() leaves what was opened at exit to the garbage collector.
+            for key in self._pool.pools.keys():  # noqa: SIM118 - it has no __iter__
+                self._pool.pools[key].close()
             self._pool.clear()
 
 

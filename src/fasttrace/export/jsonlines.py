@@ -31,6 +31,12 @@ class JSONLinesExporter:
     def _open(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
 
+    def prepare(self) -> None:
+        """Import what a line needs."""
+        import json  # noqa: F401
+
+        from fasttrace.export import otlp_json  # noqa: F401
+
     def export(self, batch: Batch) -> None:
         """Append one line."""
         import json

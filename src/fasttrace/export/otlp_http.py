@@ -129,6 +129,10 @@ class OTLPExporter:
     def __repr__(self) -> str:
         return f"OTLPExporter({base.masked(self.endpoint)!r})"
 
+    def prepare(self) -> None:
+        """Import what a request needs."""
+        self._sender.prepare()
+
     def export(self, batch: Batch) -> int | None:
         """Send one request, or several smaller ones, again where the specification allows it, within the timeout.
 

@@ -59,6 +59,13 @@ class ZipkinExporter:
     def __repr__(self) -> str:
         return f"ZipkinExporter({masked(self.endpoint)!r})"
 
+    def prepare(self) -> None:
+        """Import what a request needs."""
+        import base64  # noqa: F401
+        import json  # noqa: F401
+
+        self._sender.prepare()
+
     def export(self, batch: Batch) -> int | None:
         """Send one request, or several smaller ones. Raises ExportError when not all of it was delivered."""
         deadline = time.monotonic() + self.timeout
