@@ -1,4 +1,4 @@
-"""One HTTP endpoint and what is sent to it: retries with backoff, within a deadline, on a connection that is kept.
+"""One HTTP endpoint and what is sent to it, on a connection that is kept.
 
 The rules are OTLP/HTTP's (opentelemetry-proto, docs/specification.md, "OTLP/HTTP Response"); Zipkin's are no other.
 urllib3 is imported when the first request is sent.
@@ -10,56 +10,52 @@ import os
 import sys
 import time
 
-from fasttrace import _threads
 from fasttrace._version import __version__
 from fasttrace.errors import ConfigurationError, ExportError
-from fasttrace.export import otlp_response
+from fasttrace.export import identity, otlp_response
+from fasttrace.export.retry import LARGE_BODY_BYTES, MAX_RESPONSE_BYTES, Retries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from fasttrace.export.base import Attempt, Batch
+    from fasttrace.export.base import Batch
 
-LARGE_BODY_BYTES = 256 * 1024
-MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 RETRIED_STATUSES = (429, 502, 503, 504)
-FIRST_BACKOFF_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 5.0
-# How often a wait between two tries looks whether there is still time for it.
-LOOK_SECONDS = 0.1
 USER_AGENT = f"fasttrace/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 class Sender:
     """Posts bodies to one endpoint.
 
-    ``compression`` is ``gzip`` or ``none``; ``certificates`` are urllib3's ``ca_certs``, ``cert_file``, ``key_file``.
-    Raises ConfigurationError for an endpoint that is no URL or a file that is not there.
+    ``compression`` is ``gzip`` or ``none``; ``certificates`` are urllib3's ``ca_certs``, ``cert_file``, ``key_file``;
+    ``trust`` names the variable for the first of them. Raises ConfigurationError for an endpoint that is no URL, a file
+    that is not there or a header that can't be sent.
     """
 
     def __init__(
-        self, endpoint: str, headers: Mapping[str, str], compression: str, certificates: Mapping[str, str | None]
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        compression: str,
+        certificates: Mapping[str, str | None],
+        trust: str = "SSL_CERT_FILE",
     ) -> None:
         if not endpoint.lower().startswith(("http://", "https://")):
             raise ConfigurationError(f"endpoint={endpoint!r}: use a URL such as http://localhost:4318/v1/traces")
+        identity.refuse_credentials(endpoint)
         self.endpoint = endpoint
-        self._certificates = {name: path for name, path in certificates.items() if path}
-        for path in self._certificates.values():
-            if not os.path.isfile(path):
-                raise ConfigurationError(f"{path!r} is not a file: name a PEM file with certificates")
+        self._trust = trust
+        self._certificates = pem_files(certificates)
+        self.identity = identity.Identity(headers, identity.HTTP)
         self._headers = {**headers, "user-agent": USER_AGENT}
-        self._identity = set(headers)
         self._gzip = compression == "gzip"
         if self._gzip:
             self._headers["content-encoding"] = "gzip"
         self._pool: Any = None
         self._pool_pid = 0
-        # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
-        self._closing = _threads.original("allocate_lock")()
-        self._closing.acquire()
-        self._closed = False
+        self._retries = Retries()
 
     def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:
         """The body of a part of a batch until it is delivered; what ``read`` makes of the answer: the rejected spans.
@@ -71,44 +67,14 @@ class Sender:
             import gzip
 
             body = gzip.compress(body, 1)
-        attempt = 0
-        while True:
-            answer = self._try(body, deadline)
-            if isinstance(answer, bytes):
-                return read(answer)
-            error = answer
-            # A bare 400 is how some gateways refuse a large body.
-            error.too_large = error.status == 413 or (error.status == 400 and size >= LARGE_BODY_BYTES)
-            pause = self._pause(attempt) if error.retry_after is None else error.retry_after
-            if not error.retryable or time.monotonic() + pause >= deadline or not self._wait(pause, part.attempt):
-                raise error
-            attempt += 1
-            if error.ambiguous:
-                part.attempt.retried_ambiguous += len(part)
-
-    def _wait(self, pause: float, attempt: Attempt) -> bool:
-        """Wait before the next try; False when there should be none."""
-        end = time.monotonic() + pause
-        while not self._closed and not attempt.urgent():
-            left = end - time.monotonic()
-            if left <= 0:
-                return True
-            if self._closing.acquire(timeout=min(left, LOOK_SECONDS)):
-                self._closing.release()
-        return False
+        return read(self._retries.until_delivered(lambda: self._try(body, size, deadline), part, deadline))
 
     @property
     def destination(self) -> str:
         """Where the requests go and as whom: they are never sent under other headers."""
-        return "\n".join([self.endpoint, *(f"{name}: {self._headers[name]}" for name in sorted(self._identity))])
+        return self.identity.destination(self.endpoint)
 
-    @staticmethod
-    def _pause(attempt: int) -> float:
-        """Exponential backoff with full jitter."""
-        longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**attempt)
-        return longest * int.from_bytes(os.urandom(4), "big") / 2**32
-
-    def _try(self, body: bytes, deadline: float) -> bytes | ExportError:
+    def _try(self, body: bytes, size: int, deadline: float) -> bytes | ExportError:
         """One request: the body of a success, or an error."""
         import urllib3
 
@@ -140,13 +106,17 @@ class Sender:
         if 200 <= response.status < 300:
             return content
         retryable = response.status in RETRIED_STATUSES
-        reason = otlp_response.readable(content)
+        reason = otlp_response.readable(content, self.identity.redact)
+        if 300 <= response.status < 400:
+            reason += "; it is a redirect, which is not followed: set the endpoint to where it leads"
         # A gateway without an answer from behind can't tell what became of the request.
         ambiguous = response.status in (502, 504)
         failure = ExportError(
             f"{self.endpoint} answered {response.status}{reason}", retryable=retryable, ambiguous=ambiguous
         )
         failure.status = response.status
+        # A bare 400 is how some gateways refuse a large body.
+        failure.too_large = response.status == 413 or (response.status == 400 and size >= LARGE_BODY_BYTES)
         if retryable:
             failure.retry_after = otlp_response.retry_after(response.headers.get("retry-after"))
         return failure
@@ -155,10 +125,12 @@ class Sender:
         """A failure without an answer; the batch may have arrived unless there was no connection at all."""
         import urllib3
 
-        unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-        return ExportError(
-            f"{self.endpoint}: {type(error).__name__}: {error}", retryable=True, ambiguous=not isinstance(error, unsent)
-        )
+        text = f"{self.endpoint}: {type(error).__name__}: {error}"
+        unsent = isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            unsent = True
+            text += f"; {untrusted(self._trust)}"
+        return ExportError(text, retryable=True, ambiguous=not unsent)
 
     def _connections(self) -> Any:
         """The process's own keep-alive connection; a forked child never writes into its parent's."""
@@ -173,12 +145,27 @@ class Sender:
 
     def close(self) -> None:
         """End a wait between two tries and close the connection."""
-        if self._closed:
-            return
-        self._closed = True
-        self._closing.release()
-        if self._pool is not None and self._pool_pid == os.getpid():
+        if self._retries.close() and self._pool is not None and self._pool_pid == os.getpid():
             self._pool.clear()
+
+
+def pem_files(certificates: Mapping[str, str | None]) -> dict[str, str]:
+    """The files that are given. Raises ConfigurationError for one that is not there."""
+    given = {name: path for name, path in certificates.items() if path}
+    for path in given.values():
+        if not os.path.isfile(path):
+            raise ConfigurationError(f"{path!r} is not a file: name a PEM file with certificates")
+    return given
+
+
+def untrusted(variable: str) -> str:
+    """What to do about a certificate that nobody known has signed."""
+    return f"set {variable} to a PEM file with the certificate of the authority that signed the receiver's"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by name or number: no proxy ever stands in between."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _proxy(url: str) -> str | None:
@@ -188,6 +175,6 @@ def _proxy(url: str) -> str | None:
 
     parts = urlsplit(url)
     name = parts.hostname or ""
-    if name in ("localhost", "::1") or name.startswith("127.") or proxy_bypass_environment(name):
+    if is_loopback(name) or proxy_bypass_environment(name):
         return None
     return getproxies_environment().get(parts.scheme)
