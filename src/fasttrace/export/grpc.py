@@ -1,4 +1,6 @@
-"""One gRPC endpoint and what is sent to it, on a channel that is kept; grpcio is imported with the first request.
+"""One gRPC endpoint and what is sent to it, on a channel that is kept.
+
+grpcio is imported when a sender is made: a fork while another thread imports it would leave a child that never can.
 
 The rules are OTLP/gRPC's (opentelemetry-proto, docs/specification.md, "OTLP/gRPC Response" and "OTLP/gRPC Throttling").
 """
@@ -181,15 +183,13 @@ class Sender:
 
 
 def check_installed() -> None:
-    """ConfigurationError without grpcio, which takes too long to import to do it before it is needed."""
-    import importlib.util
-
+    """ConfigurationError without grpcio."""
     try:
-        found = importlib.util.find_spec("grpc") is not None
-    except (ImportError, ValueError):
-        found = False
-    if not found:
-        raise ConfigurationError("OTLP over gRPC needs grpcio, which is not installed: pip install 'fasttrace[grpc]'")
+        import grpc  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            f"OTLP over gRPC needs grpcio, which can't be imported ({error}): pip install 'fasttrace[grpc]'"
+        ) from None
 
 
 def target(endpoint: str, *, insecure: bool) -> tuple[str, bool]:

@@ -1,7 +1,7 @@
 """One HTTP endpoint and what is sent to it, on a connection that is kept.
 
 The rules are OTLP/HTTP's (opentelemetry-proto, docs/specification.md, "OTLP/HTTP Response"); Zipkin's are no other.
-urllib3 is imported when the first request is sent.
+urllib3 is imported when a sender is made: a fork while another thread imports it would leave a child that never can.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Sender:
         certificates: Mapping[str, str | None],
         trust: str = "SSL_CERT_FILE",
     ) -> None:
+        import urllib3  # noqa: F401
+
         if not endpoint.lower().startswith(("http://", "https://")):
             raise ConfigurationError(f"endpoint={endpoint!r}: use a URL such as http://localhost:4318/v1/traces")
         identity.refuse_credentials(endpoint)

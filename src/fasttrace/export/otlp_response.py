@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # As much of an error's text as a log line should hold.
-READABLE_CHARACTERS = 200
+READABLE_CHARACTERS = 300
 
 
 def partial_success(body: bytes) -> tuple[int, str]:
