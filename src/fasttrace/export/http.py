@@ -95,7 +95,7 @@ class Sender:
         except urllib3.exceptions.HTTPError as error:
             return self._connection_error(error)
         try:
-            content: bytes = response.read(MAX_RESPONSE_BYTES + 1, decode_content=True)
+            content = _read(response, deadline)
             if len(content) <= MAX_RESPONSE_BYTES:
                 response.drain_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -140,8 +140,12 @@ class Sender:
             import urllib3
 
             options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
-            proxy = _proxy(self.endpoint)
-            self._pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+            proxy, credentials = _proxy(self.endpoint)
+            if proxy:
+                headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else {}
+                self._pool = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+            else:
+                self._pool = urllib3.PoolManager(**options)
             self._pool_pid = os.getpid()
         return self._pool
 
@@ -170,13 +174,31 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for a URL; never for the loopback."""
-    from urllib.parse import urlsplit
+def _read(response: Any, deadline: float) -> bytes:
+    """An answer's body, up to one byte more than it may have; TimeoutError when it does not end in time."""
+    content = b""
+    # What there is, as it comes: a read of so many bytes would wait as long as each of them comes in time.
+    while len(content) <= MAX_RESPONSE_BYTES and (
+        data := response.read1(MAX_RESPONSE_BYTES + 1 - len(content), decode_content=True)
+    ):
+        content += data
+        if time.monotonic() > deadline:
+            raise TimeoutError("the answer did not end in time")
+    return content
+
+
+def _proxy(url: str) -> tuple[str, str]:
+    """The proxy that the environment names for a URL, never for the loopback, and its ``user:password``, or ""."""
+    from urllib.parse import unquote, urlsplit
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
     parts = urlsplit(url)
-    name = parts.hostname or ""
-    if is_loopback(name) or proxy_bypass_environment(name):
-        return None
-    return getproxies_environment().get(parts.scheme)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass_environment(host):
+        return "", ""
+    proxy: str = getproxies_environment().get(parts.scheme, "")
+    if not proxy:
+        return "", ""
+    scheme, _, rest = proxy.rpartition("://")
+    credentials, _, address = rest.rpartition("@")
+    return f"{scheme or 'http'}://{address}", unquote(credentials)
