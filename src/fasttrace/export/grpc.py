@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 import time
+import weakref
 
+from fasttrace import _threads
 from fasttrace.errors import ConfigurationError, ExportError
 from fasttrace.export import identity, otlp_response
 from fasttrace.export.http import USER_AGENT, is_loopback, pem_files, untrusted
@@ -33,6 +35,11 @@ UNSENT = ("failed to connect to", "errors resolving", "dns resolution failed", "
 OVERSIZE = ("larger than max", "exceeds maximum size", "length too large")
 # One less than the usual limit of a server: the number tells apart who refused whose message.
 MAX_ANSWER_BYTES = MAX_RESPONSE_BYTES - 1
+# What a fork may wait for a request to be given up: a child that is copied from the middle of one may hang or crash.
+FORK_WAIT_SECONDS = 0.1
+
+_senders: weakref.WeakSet[Sender] = weakref.WeakSet()
+_hooked = False
 
 
 class Sender:
@@ -68,7 +75,13 @@ class Sender:
         # Channels of the parent: neither closed nor collected in a child, where either might wait for its threads.
         self._inherited: list[Any] = []
         self._retries = Retries()
+        # Held while a thread is inside gRPC, and during a fork: nobody is in there then.
+        self._calling = _threads.original("allocate_lock")()
+        self._call: Any = None
+        self._forking = self._given_up = False
         check_installed()
+        _senders.add(self)
+        _hook()
 
     @property
     def destination(self) -> str:
@@ -84,33 +97,38 @@ class Sender:
 
     def _try(self, body: bytes, deadline: float) -> bytes | ExportError:
         """One request: the answer, or an error."""
-        if self._retries.closed:
-            return ExportError(f"{self.endpoint}: the exporter was shut down", retryable=True)
         import grpc
 
-        try:
-            channel = self._connected()
-        except OSError as error:
-            return ExportError(f"{self.endpoint}: a certificate can't be read: {error}", retryable=True)
-        try:
-            answer: bytes = channel.unary_unary(METHOD)(
-                body,
-                timeout=max(0.001, deadline - time.monotonic()),
-                metadata=self._metadata,
-                compression=grpc.Compression.Gzip if self._gzip else grpc.Compression.NoCompression,
-            )
-            return answer
-        except grpc.RpcError as error:
-            if _unsent(error) and self._channel is channel:
-                # The next channel connects at once, whereas this one would go by a backoff of its own.
-                self._channel = None
-                channel.close()
-            return self._failure(error, len(body))
-        except ValueError:
-            if not self._retries.closed:
-                raise
-            # Closed by a shutdown before the call began.
-            return ExportError(f"{self.endpoint}: the exporter was shut down", retryable=True)
+        with self._calling:
+            if self._retries.closed:
+                return ExportError(f"{self.endpoint}: the exporter was shut down", retryable=True)
+            try:
+                channel = self._connected()
+            except OSError as error:
+                return ExportError(f"{self.endpoint}: a certificate can't be read: {error}", retryable=True)
+            try:
+                # A stream of one message is the same on the wire, and this kind of call another thread can cancel.
+                self._call = channel.unary_stream(METHOD)(
+                    body,
+                    timeout=max(0.001, deadline - time.monotonic()),
+                    metadata=self._metadata,
+                    compression=grpc.Compression.Gzip if self._gzip else grpc.Compression.NoCompression,
+                )
+                answers: list[bytes] = list(self._call)
+            except grpc.RpcError as error:
+                if _unsent(error):
+                    # The next channel connects at once, whereas this one would go by a backoff of its own.
+                    self._channel = None
+                    channel.close()
+                return self._failure(error, len(body))
+            except ValueError:
+                if not self._retries.closed:
+                    raise
+                # Closed by a shutdown before the call began.
+                return ExportError(f"{self.endpoint}: the exporter was shut down", retryable=True)
+            finally:
+                self._call = None
+        return answers[0] if answers else ExportError(f"{self.endpoint} answered OK and nothing else", ambiguous=True)
 
     def _failure(self, error: Any, size: int) -> ExportError:
         """What a status that is not OK means for the batch."""
@@ -134,7 +152,8 @@ class Sender:
         ):
             failure.too_large, failure.retryable = True, False
         if failure.retryable:
-            failure.retry_after = delay or None
+            failure.retry_after = delay or (0.0 if self._given_up else None)
+        self._given_up = False
         return failure
 
     def _connected(self) -> Any:
@@ -153,6 +172,7 @@ class Sender:
             ("grpc.enable_retries", 0),
             ("grpc.service_config_disable_resolution", 1),
             ("grpc.use_local_subchannel_pool", 1),
+            ("SingleThreadedUnaryStream", 1),
         ]
         if is_loopback(_host(self._target)):
             options.append(("grpc.enable_http_proxy", 0))
@@ -176,10 +196,55 @@ class Sender:
         with open(path, "rb") as file:
             return file.read()
 
+    def before_fork(self) -> None:
+        """Keep everybody out of gRPC; a request that is under way is given up, and sent again afterwards."""
+        deadline = time.monotonic() + FORK_WAIT_SECONDS
+        self._forking = self._calling.acquire(blocking=False)
+        while not self._forking and time.monotonic() < deadline:
+            call = self._call
+            if call is not None:
+                self._given_up = True
+                call.cancel()
+            self._forking = self._calling.acquire(timeout=0.005)
+
+    def after_fork_in_parent(self) -> None:
+        """Let them in again."""
+        if self._forking:
+            self._forking = False
+            self._calling.release()
+
+    def after_fork_in_child(self) -> None:
+        """Whoever was in there is in the parent."""
+        self._calling = _threads.original("allocate_lock")()
+        self._call = None
+        self._forking = self._given_up = False
+
     def close(self) -> None:
         """End a wait between two tries or a request, and close the channel."""
         if self._retries.close() and self._channel is not None and self._channel_pid == os.getpid():
             self._channel.close()
+
+
+def _hook() -> None:
+    global _hooked
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked = True
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+
+
+def _before_fork() -> None:
+    for sender in list(_senders):
+        sender.before_fork()
+
+
+def _after_in_parent() -> None:
+    for sender in list(_senders):
+        sender.after_fork_in_parent()
+
+
+def _after_in_child() -> None:
+    for sender in list(_senders):
+        sender.after_fork_in_child()
 
 
 def check_installed() -> None:
