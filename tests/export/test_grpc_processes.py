@@ -41,6 +41,7 @@ FORKS = """
         assert fasttrace.flush(20)
     else:
         time.sleep(float(sys.argv[3]))  # the request is under way
+    inherited = exporter._sender._channel
     children = []
     for number in range(3):
         child = os.fork()
@@ -48,6 +49,8 @@ FORKS = """
             tracer.start_span(f"child {number}").end()
             assert fasttrace.flush(20), provider.stats()
             assert provider.stats()["exported"] == 1
+            assert exporter._sender._channel is not inherited
+            assert exporter._sender._inherited == [inherited], "neither closed nor collected"
             if number:  # the others end as Python does, with all that is inherited
                 os._exit(0)
             sys.exit(0)
