@@ -269,7 +269,7 @@ def test_a_place_that_cannot_be_written_is_said_and_counted(
     chaos: Chaos, make_provider: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    chaos.script = [answer(503), answer(200)]
+    chaos.script = [answer(503, retry_after="1"), answer(200)]
     provider = make_provider(
         OTLPExporter(chaos.endpoint, timeout=0.05), undelivered_dir=str(tmp_path / "file" / "x"), schedule_delay=60
     )
