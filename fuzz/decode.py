@@ -150,7 +150,7 @@ def responses(data: bytes) -> None:
     rejected, message = otlp_response.partial_success(data)
     assert 0 <= rejected < 1 << 63
     assert isinstance(message, str)
-    text = otlp_response.readable(data)
+    text = otlp_response.readable(data, str)
     assert len(text) <= otlp_response.READABLE_CHARACTERS + 2
     assert text.isprintable()
     seconds = otlp_response.retry_after(data.decode("latin-1"))

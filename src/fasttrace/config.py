@@ -28,7 +28,7 @@ PROPAGATORS = (
     "env",
     "none",
 )
-EXPORTERS = ("otlp", "zipkin", "jsonlines", "console", "memory", "spool", "none")
+EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
 # Read elsewhere, by the core's dispatcher and by setup.py.
 _READ_ELSEWHERE = (
@@ -141,10 +141,10 @@ def exporter(value: Any) -> Any:
     if word in EXPORTERS:
         return word
     hint = {
-        "jaeger": "Jaeger takes OTLP: use otlp with OTEL_EXPORTER_OTLP_ENDPOINT=http://<jaeger>:4318",
-        "otlp-grpc": "use otlp, which speaks HTTP; the same receivers listen on port 4318",
+        "jaeger": "Jaeger takes OTLP: use otlp with OTEL_EXPORTER_OTLP_ENDPOINT=http://<jaeger>:4318, or otlp-grpc "
+        "with port 4317",
         "otlp_proto_http": "use otlp",
-        "otlp_proto_grpc": "use otlp, which speaks HTTP; the same receivers listen on port 4318",
+        "otlp_proto_grpc": "use otlp-grpc",
         "logging": "use console",
     }.get(word)
     raise ValueError((f"{hint}; " if hint else "") + f"one of {', '.join(EXPORTERS)}")

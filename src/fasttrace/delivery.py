@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
+# As long as a receiver may ask to be left alone.
+LONGEST_ASKED_SECONDS = 600.0
 # A try that finds out whether a receiver is back may hang no longer.
 PROBE_SECONDS = 5.0
 # How often a process looks for what others have left.
@@ -45,6 +47,32 @@ class Outcome:
         self.error = error
 
 
+class _Accounts:
+    """The lock of the accounts. Log lines are written once it is let go: a handler may do anything, or hang."""
+
+    def __init__(self) -> None:
+        self._lock = _threads.original("RLock")()
+        self._depth = 0
+        self._lines: list[tuple[Any, ...]] = []
+
+    def say(self, topic: str, text: str, *arguments: Any) -> None:
+        """Have a line written."""
+        self._lines.append((topic, text, *arguments))
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        lines: list[tuple[Any, ...]] = []
+        if self._depth == 0:
+            lines, self._lines = self._lines, lines
+        self._lock.release()
+        for line in lines:
+            _log.warning(*line)
+
+
 class Delivery:
     """Sends batches to one exporter and keeps account of them.
 
@@ -58,7 +86,7 @@ class Delivery:
 
     def reset(self) -> None:
         """A process starts with counters at zero."""
-        self._accounts = _threads.original("RLock")()
+        self._accounts = _Accounts()
         self.exported = self.batches = self.replayed = self.replay_dropped = self.retried_ambiguous = 0
         self._lost = {"export_failed": 0, "rejected": 0, "spool_full": 0}
         self.last_error: str | None = None
@@ -146,7 +174,7 @@ class Delivery:
                 self._keep(outcome.undelivered, ambiguous=getattr(outcome.error, "ambiguous", False))
         if lost:
             self._lost["export_failed"] += lost
-            _log.warning("export", "%d spans dropped: %s", lost, self.last_error)
+            self._accounts.say("export", "%d spans dropped: %s", lost, self.last_error)
 
     def keep(self, batch: Batch, *, ambiguous: bool = False) -> None:
         """Leave a batch for later; without a place for it, it is dropped and counted."""
@@ -155,7 +183,7 @@ class Delivery:
                 self._keep((batch,), ambiguous=ambiguous)
                 return
             self._lost["export_failed"] += len(batch)
-        _log.warning("shutdown", "%d spans dropped: not sent before the shutdown's deadline", len(batch))
+            self._accounts.say("shutdown", "%d spans dropped: not sent before the shutdown's deadline", len(batch))
 
     def _keep(self, batches: tuple[Batch, ...], *, ambiguous: bool) -> None:
         assert self.undelivered is not None
@@ -167,18 +195,18 @@ class Delivery:
                 self.note_error(str(error))
                 if not error.full:
                     self.away_until = None  # better to try every batch than to drop it untried
-                _log.warning("spool", "%d spans dropped: %s", len(batch), error)
+                self._accounts.say("spool", "%d spans dropped: %s", len(batch), error)
                 continue
             if ambiguous:
                 self.retried_ambiguous += len(batch)
 
     def _is_away(self, error: BaseException) -> None:
         if self.away_until is None:
-            _log.warning("away", "spans are kept on disk until they can be delivered: %s", error)
+            self._accounts.say("away", "spans are kept on disk until they can be delivered: %s", error)
         pause = self._pause * (0.5 + int.from_bytes(os.urandom(2), "big") / 2**17)
         self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
         asked = getattr(error, "retry_after", None)
-        self.away_until = time.monotonic() + max(pause, asked or 0.0)
+        self.away_until = time.monotonic() + max(pause, min(asked or 0.0, LONGEST_ASKED_SECONDS))
 
     def _is_back(self) -> None:
         self.away_until = None
@@ -246,7 +274,7 @@ class Delivery:
             self.replayed += outcome.delivered - outcome.rejected
             self.replay_dropped += outcome.rejected + lost
         if lost:
-            _log.warning("export", "%d spans dropped: %s", lost, self.last_error)
+            self._accounts.say("export", "%d spans dropped: %s", lost, self.last_error)
         return outcome.error is None
 
     def close(self) -> None:

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
             ...
 
 
-_pipelines: weakref.WeakSet[Living] = weakref.WeakSet()
+# By id; a copy of the values is made in one step, whatever other threads add meanwhile.
+_pipelines: dict[int, weakref.ref[Living]] = {}
 _hooked = False
 _exit_generation: int | None = None
 
@@ -65,10 +66,15 @@ def refuse_subinterpreter() -> None:
         return
 
 
+def _living() -> list[Living]:
+    return [pipeline for reference in list(_pipelines.values()) if (pipeline := reference()) is not None]
+
+
 def register(pipeline: Living) -> None:
     """Call a pipeline at forks from now on."""
     global _hooked
-    _pipelines.add(pipeline)
+    key = id(pipeline)
+    _pipelines[key] = weakref.ref(pipeline, lambda _: _pipelines.pop(key, None))
     if not _hooked and hasattr(os, "register_at_fork"):
         _hooked = True
         # It hooks forks too. Before a fork what was added last runs first: ours, which wait for our thread, must run
@@ -79,17 +85,17 @@ def register(pipeline: Living) -> None:
 
 
 def _before_fork() -> None:
-    for pipeline in list(_pipelines):
+    for pipeline in _living():
         pipeline.before_fork()
 
 
 def _after_in_parent() -> None:
-    for pipeline in list(_pipelines):
+    for pipeline in _living():
         pipeline.after_fork_in_parent()
 
 
 def _after_in_child() -> None:
-    for pipeline in list(_pipelines):
+    for pipeline in _living():
         pipeline.after_fork_in_child()
 
 
@@ -116,7 +122,7 @@ def register_exit() -> None:
 
 
 def _at_exit(**_: Any) -> None:
-    for pipeline in list(_pipelines):
+    for pipeline in _living():
         pipeline.shutdown(pipeline.exit_timeout)
 
 
@@ -152,14 +158,14 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
     def work() -> None:
         try:
-            for pipeline in list(_pipelines):
+            for pipeline in _living():
                 (pipeline.shutdown if last else pipeline.flush)(pipeline.exit_timeout)
         finally:
             done.release()
 
     try:
         _threads.original("start_new_thread")(work, ())
-        done.acquire(timeout=max([pipeline.exit_timeout for pipeline in list(_pipelines)], default=0.0))
+        done.acquire(timeout=max([pipeline.exit_timeout for pipeline in _living()], default=0.0))
     except RuntimeError:
         pass  # no new threads: the interpreter is ending already
     if callable(_before_us):

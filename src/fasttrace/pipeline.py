@@ -35,6 +35,9 @@ FORK_IMPORT_SECONDS = 5.0
 # What shutdown keeps of its time for writing what is left to disk.
 LEFTOVERS_SHARE = 0.2
 
+# One thread of a forked child makes a pipeline the child's own; re-entrant, for a finaliser may end a span inside.
+_fork_lock = _threads.original("RLock")()
+
 
 class Pipeline:
     """Sends what a recorder's ring holds, in batches by count, bytes and time.
@@ -73,7 +76,6 @@ class Pipeline:
 
     def _reset(self) -> None:
         """A process starts with no thread, no waiters and new locks."""
-        self.generation = ids.fork_generation()
         self._resource_bytes: bytes | None = None
         self._encoded_scopes: list[tuple[bytes, str]] = []
         # Guards the start and the stop of the thread, the waiters and the batch in flight; held for a few lines only.
@@ -93,10 +95,15 @@ class Pipeline:
         self._told_of_drops = 0
         # The batch that the exporter has; whoever takes it out of here accounts for it.
         self._in_flight: RecordBatch | None = None
+        # Last: until then no other thread of a forked child touches what may be the parent's.
+        self.generation = ids.fork_generation()
 
     def _if_forked(self) -> None:
+        """For children whose parent skipped Python's hooks (uWSGI)."""
         if self.generation != ids.fork_generation():
-            self.after_fork_in_child()
+            with _fork_lock:
+                if self.generation != ids.fork_generation():
+                    self.after_fork_in_child()
 
     # --- the thread
 
@@ -418,8 +425,9 @@ class Pipeline:
 
     def after_fork_in_child(self) -> None:
         """The queue and the thread are the parent's; a thread of our own starts with the first span."""
-        self._reset()
         self.delivery.after_fork_in_child()
+        self.recorder.consumer_running = False
+        self._reset()
 
     def stats(self) -> dict[str, Any]:
         """The accounts of this process; ``fasttrace.stats`` has the meanings."""

@@ -195,8 +195,8 @@ def configure(
     Each argument wins over ``FASTTRACE_*``, that over ``OTEL_*``, that over the default.
     ``service_name``: what the traces call this program. ``resource``: more attributes of it.
     ``sampler``: one of ``fasttrace.sampling``, a name or a ratio; default: everything, as the parent says.
-    ``exporter``: an exporter or ``otlp``, ``zipkin``, ``jsonlines``, ``console``, ``memory``, ``spool``, ``none``;
-    default: ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
+    ``exporter``: an exporter or ``otlp``, ``otlp-grpc``, ``zipkin``, ``jsonlines``, ``console``, ``memory``,
+    ``spool``, ``none``; default: ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
     ``propagators``: names or objects for ``extract`` and ``inject``, in order. ``baggage_attributes``: names of
     baggage that every span gets as attributes. Queue and batches are bounded by spans and by bytes,
     ``schedule_delay`` and ``exit_timeout`` are seconds. ``undelivered_dir``: where spans wait on disk, up to

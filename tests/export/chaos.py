@@ -66,6 +66,23 @@ def reset(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
 
+def raw(data: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Write bytes that may be no HTTP, and close."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(data)
+        handler.close_connection = True
+
+    return act
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """An answer without an end, byte by byte: no single read ever takes long."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    while not handler.server.chaos.stopping.wait(0.02):  # type: ignore[attr-defined]
+        handler.wfile.write(b"x")
+
+
 def hang(handler: BaseHTTPRequestHandler) -> None:
     """Never answer while the test runs."""
     handler.server.chaos.stopping.wait(60)  # type: ignore[attr-defined]

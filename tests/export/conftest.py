@@ -13,19 +13,33 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos import Chaos
+from proxy import Proxy
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting and no proxy of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith("OTEL_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        if name.startswith("OTEL_") or name.lower() in (
+            "http_proxy",
+            "https_proxy",
+            "grpc_proxy",
+            "all_proxy",
+            "no_proxy",
+        ):
             monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def chaos() -> Iterator[Chaos]:
     server = Chaos()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    server = Proxy()
     yield server
     server.stop()
 

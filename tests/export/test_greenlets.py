@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from chaos import Chaos, answer
+from collector import Collector, take
 
 PROGRAM = """
 import sys
-library, patched, order, endpoint = sys.argv[1:]
+library, patched, order, exporter, endpoint = sys.argv[1:]
 if order == "fasttrace first":
     import fasttrace
 if library == "gevent":
@@ -33,9 +34,10 @@ else:
             greenlet.wait()
 import time
 import fasttrace
-from fasttrace.export import OTLPExporter
+import fasttrace.export
 
-fasttrace.configure(exporter=OTLPExporter(endpoint, timeout=20), schedule_delay=0.01, max_queue_spans=100_000)
+exporter = getattr(fasttrace.export, exporter)(endpoint, timeout=20)
+fasttrace.configure(exporter=exporter, schedule_delay=0.01, max_queue_spans=100_000)
 tracer = fasttrace.get_tracer("test")
 ticks, stop = 0, False
 
@@ -81,8 +83,28 @@ def test_greenlets_are_traced_and_the_hub_runs_while_a_collector_is_slow(
         answer(200)(handler)
 
     chaos.script = [slow, answer(200)]
+    check(library, patched, order, "OTLPExporter", chaos.endpoint)
+
+
+@pytest.mark.parametrize("patched", ["patched", "unpatched"])
+def test_grpcs_calls_hold_up_no_hub_either(patched: str) -> None:
+    pytest.importorskip("gevent")
+
+    def slow(collector: Collector, context: Any) -> Any:
+        time.sleep(0.5)
+        return take(collector, context)
+
+    collector = Collector()
+    collector.script = [slow, take]
+    try:
+        check("gevent", patched, "fasttrace first", "OTLPGrpcExporter", collector.endpoint)
+    finally:
+        collector.stop()
+
+
+def check(*arguments: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, library, patched, order, chaos.endpoint],
+        [sys.executable, "-c", PROGRAM, *arguments],
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from chaos import Chaos, answer, hang, reset
+from chaos import Chaos, answer, drip, hang, raw, reset
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from proxy import Proxy
 
 import fasttrace
 from fasttrace.errors import ConfigurationError, ExportError
-from fasttrace.export import OTLPExporter
+from fasttrace.export import OTLPExporter, ZipkinExporter, retry
 
 MakeBatch = Callable[..., Any]
 
@@ -312,14 +314,16 @@ def test_the_loopback_needs_no_proxy(chaos: Chaos, make_batch: MakeBatch, monkey
     assert len(chaos.requests) == 1
 
 
+@pytest.mark.parametrize("exporter", [OTLPExporter, ZipkinExporter])
 def test_a_proxy_of_the_environment_is_used(
-    chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    chaos: Chaos, make_batch: MakeBatch, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, exporter: Any
 ) -> None:
-    monkeypatch.setenv("http_proxy", chaos.endpoint.removesuffix("/v1/traces").replace("//", "//user:p%40ss@"))
-    OTLPExporter("http://collector.invalid:4318/v1/traces").export(make_batch(1))
-    ((path, headers, _),) = chaos.requests
-    assert path == "http://collector.invalid:4318/v1/traces"
-    assert headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
+    """The proxy is the only one that knows the name."""
+    monkeypatch.setenv("http_proxy", proxy.url)
+    endpoint = chaos.endpoint.replace("127.0.0.1", "collector.test")
+    exporter(endpoint).export(make_batch(1))
+    assert [head.split()[:2] for head in proxy.asked] == [["POST", endpoint]]
+    assert len(chaos.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -331,26 +335,106 @@ def test_what_is_no_url_is_refused_and_its_secret_not_shown(endpoint: str) -> No
     assert "sec" not in str(refused.value)
 
 
-def test_tls_with_a_certificate_of_ones_own(
-    chaos: Chaos, make_batch: MakeBatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_proxy_that_wants_a_password_gets_it_and_nobody_else_sees_it(
+    chaos: Chaos, make_batch: MakeBatch, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ssl
-    import subprocess
+    monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "user:hunter%32@"))
+    OTLPExporter(chaos.endpoint.replace("127.0.0.1", "collector.test")).export(make_batch(1))
+    assert "proxy-authorization: basic " + base64.b64encode(b"user:hunter2").decode().lower() in proxy.asked[0].lower()
+    monkeypatch.setenv("http_proxy", "http://user:hunter2@127.0.0.1:9")
+    with pytest.raises(ExportError, match="ProxyError") as caught:
+        OTLPExporter("http://collector.test:4318/v1/traces", timeout=0.2).export(make_batch(1))
+    assert "hunter2" not in str(caught.value)
 
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    chaos.server.socket = context.wrap_socket(chaos.server.socket, server_side=True)
-    endpoint = chaos.endpoint.replace("http:", "https:")
-    OTLPExporter(endpoint, certificate=str(certificate)).export(make_batch(1))
+
+@pytest.mark.parametrize("name", ["collector.test", ".test", "*"])
+def test_no_proxy_is_honoured(
+    chaos: Chaos, make_batch: MakeBatch, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", name)
+    with pytest.raises(ExportError, match="NameResolutionError"):
+        OTLPExporter(chaos.endpoint.replace("127.0.0.1", "collector.test"), timeout=0.3).export(make_batch(1))
+    assert proxy.asked == []
+
+
+def test_a_redirect_is_reported_and_no_credentials_go_where_it_leads(
+    chaos: Chaos, make_batch: MakeBatch, another: Chaos
+) -> None:
+    chaos.script = [answer(307, Location=another.endpoint)]
+    with pytest.raises(ExportError, match="307; it is a redirect, which is not followed: set the endpoint") as caught:
+        OTLPExporter(chaos.endpoint, headers={"authorization": "Bearer hunter2"}).export(make_batch(1))
+    assert not caught.value.retryable
+    assert (len(chaos.requests), another.requests) == (1, [])
+
+
+@pytest.fixture
+def another() -> Iterator[Chaos]:
+    server = Chaos()
+    yield server
+    server.stop()
+
+
+BROKEN = {
+    "no HTTP": raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "nothing": raw(b""),
+    "half a line": raw(b"HTTP/1.1 20"),
+    "cut short": raw(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf"),
+    "chunks cut short": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n50\r\nhalf"),
+    "no chunks": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+    "no gzip": raw(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nhalf"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_answer_is_of_unknown_outcome_and_tried_again(
+    chaos: Chaos, make_batch: MakeBatch, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 0.01)
+    chaos.script = [BROKEN[case], answer(200)]
+    batch = make_batch(3)
+    assert not OTLPExporter(chaos.endpoint).export(batch)
+    assert (len(chaos.requests), batch.attempt.retried_ambiguous) == (2, 3)
+
+
+def test_a_success_with_a_body_that_is_no_response_is_a_success(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [answer(200, b"<html>welcome</html>")]
+    assert not OTLPExporter(chaos.endpoint).export(make_batch(3))
     assert len(chaos.requests) == 1
-    with pytest.raises(ExportError, match="certificate"):
-        OTLPExporter(endpoint, timeout=0.5).export(make_batch(1))
+
+
+def test_the_timeout_is_kept_when_an_answer_never_ends(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [drip]
+    begin = time.monotonic()
+    with pytest.raises(ExportError) as caught:
+        OTLPExporter(chaos.endpoint, timeout=0.5).export(make_batch(1))
+    assert time.monotonic() - begin < 20
+    assert caught.value.ambiguous
+
+
+@pytest.mark.parametrize("value", ["Bearer hunter2\n", "hunter2\r\nx-evil: 1", "hunter2\0", "hunter2€"])
+def test_a_header_that_cannot_be_sent_is_told_by_name_only(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="header 'authorization'") as caught:
+        OTLPExporter(headers={"Authorization": value})
+    assert "hunter2" not in str(caught.value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization={quote(value)},x-tenant=blue")
+    with pytest.warns(RuntimeWarning, match="OTEL_EXPORTER_OTLP_HEADERS") as warned:
+        exporter = OTLPExporter()
+    assert "hunter2" not in "".join(str(item.message) for item in warned)
+    assert "x-tenant: blue" in exporter.destination
+
+
+def test_an_error_does_not_repeat_the_secret_that_a_receiver_repeats(chaos: Chaos, make_batch: MakeBatch) -> None:
+    chaos.script = [answer(403, b"Bearer hunter2 is no key; hunter2 was revoked")]
+    with pytest.raises(ExportError, match="403: … is no key; … was revoked"):
+        OTLPExporter(chaos.endpoint, headers={"authorization": "Bearer hunter2"}).export(make_batch(1))
+
+
+@pytest.mark.parametrize("exporter", [OTLPExporter, ZipkinExporter])
+def test_credentials_in_the_endpoint_are_refused_without_showing_them(exporter: Any) -> None:
+    with pytest.raises(ConfigurationError, match="give credentials as a header") as caught:
+        exporter("http://user:hunter2@collector:4318/v1/traces")
+    assert "hunter2" not in str(caught.value)
 
 
 SCRIPT = """

@@ -35,7 +35,7 @@ def examine_destination(report: Report, settings: Settings, *, offline: bool, ti
     """The exporter and its receiver; gives the exporter, closed, or None for one that writes here."""
     report.begin("exporter")
     name = settings.exporter
-    _examine_variables(report, name)
+    _examine_variables(report)
     if name in LOCAL:
         _examine_local(report, name, settings)
         return None
@@ -70,8 +70,8 @@ def _examine_local(report: Report, name: str, settings: Settings) -> None:
             )
 
 
-def _examine_variables(report: Report, exporter: str) -> None:
-    """The OTLP variables: unknown ones are mistyped, and a protocol that will not be spoken is a surprise."""
+def _examine_variables(report: Report) -> None:
+    """The OTLP variables: unknown ones are mistyped."""
     for name in sorted(os.environ):
         if not name.startswith("OTEL_EXPORTER_OTLP_") or not os.environ[name].strip():
             continue
@@ -82,10 +82,6 @@ def _examine_variables(report: Report, exporter: str) -> None:
             near = get_close_matches(rest, OTLP_NAMES, 1, 0.6)
             hint = f"did you mean {name.removesuffix(rest)}{near[0]}?" if near else f"known are {', '.join(OTLP_NAMES)}"
             report.warning(name, "not known, and ignored", hint)
-        elif rest == "PROTOCOL" and exporter == "otlp" and os.environ[name].strip() != "http/protobuf":
-            grpc = "otlp-grpc" in config.EXPORTERS and os.environ[name].strip() == "grpc"
-            advice = "FASTTRACE_EXPORTER=otlp-grpc speaks gRPC" if grpc else "receivers take http/protobuf on port 4318"
-            report.warning(name, "otlp speaks http/protobuf whatever this says", advice)
 
 
 def _source(exporter: str) -> str:
@@ -102,15 +98,7 @@ def _examine_receiver(report: Report, name: str, exporter: Any, offline: bool, t
         report.ok("receiver", "none to reach")
         return
     shown = masked(endpoint)
-    if "***@" in shown:
-        report.warning(
-            "endpoint",
-            f"{shown}: the user name and password in it are not sent",
-            "put them into the headers: OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20<base64 of user:password>",
-            endpoint=shown,
-        )
-    else:
-        report.ok("endpoint", f"{shown} ({_source(name)})", endpoint=shown)
+    report.ok("endpoint", f"{shown} ({_source(name)})", endpoint=shown)
     names = sorted(set(getattr(exporter, "header_names", ())) - {"content-type"})
     report.ok("headers", ", ".join(f"{header}: set" for header in names) or "none", names=names)
     try:
@@ -119,7 +107,7 @@ def _examine_receiver(report: Report, name: str, exporter: Any, offline: bool, t
     except ValueError:  # whose text may hold a piece of a password
         report.error("endpoint", f"{shown} is no URL", "use a URL such as http://localhost:4318/v1/traces")
         return
-    proxy = proxy_for(endpoint) if parts.scheme in ("http", "https") else None
+    proxy = proxy_for(endpoint)[0] if parts.scheme in ("http", "https") else ""
     if proxy:
         variable = f"{parts.scheme}_proxy"
         report.ok("proxy", f"{masked(proxy)} ({variable})", "no_proxy=<host> goes without it", proxy=masked(proxy))
@@ -131,7 +119,7 @@ def _examine_receiver(report: Report, name: str, exporter: Any, offline: bool, t
         if at is not None:
             host, port = at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
     except ValueError:
-        report.error("proxy", f"{masked(proxy or '')} is no URL", f"correct {parts.scheme}_proxy")
+        report.error("proxy", f"{masked(proxy)} is no URL", f"correct {parts.scheme}_proxy")
         return
     if network.examine_connection(report, host, port, timeout):
         network.examine_answer(report, exporter, None if proxy else (host, port), timeout)

@@ -10,6 +10,7 @@ from typing import Any
 from fasttrace import config
 from fasttrace.doctor.report import Report
 from fasttrace.errors import ExportError
+from fasttrace.export import OTLPGrpcExporter
 
 # RFC 9113, section 3.4: the client's preface, and its empty SETTINGS frame.
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -80,7 +81,7 @@ def examine_answer(report: Report, exporter: Any, direct: tuple[str, int] | None
     try:
         probe(timeout)
     except ExportError as error:
-        status, advice = _explain(error, exporter.endpoint, direct, timeout)
+        status, advice = _explain(error, exporter, direct, timeout)
         (report.error if status == "error" else report.warning)("receiver", str(error), advice, status=error.status)
     except Exception as error:
         report.error("receiver", f"{type(error).__name__}: {error}", "this looks like a bug: please report it")
@@ -88,8 +89,9 @@ def examine_answer(report: Report, exporter: Any, direct: tuple[str, int] | None
         report.ok("receiver", "accepts a request without spans")
 
 
-def _explain(error: ExportError, endpoint: str, direct: tuple[str, int] | None, timeout: float) -> tuple[str, str]:
+def _explain(error: ExportError, exporter: Any, direct: tuple[str, int] | None, timeout: float) -> tuple[str, str]:
     """How bad it is, and what to do."""
+    endpoint: str = exporter.endpoint
     if error.status:
         if 300 <= error.status < 400:
             return "error", "redirects are not followed: use the address that it points to"
@@ -109,6 +111,8 @@ def _explain(error: ExportError, endpoint: str, direct: tuple[str, int] | None, 
         if "WRONG_VERSION_NUMBER" in str(cause) or "RECORD_LAYER" in str(cause):
             return "error", "it does not speak TLS: use http:// in the endpoint"
         return "error", "the TLS handshake failed: see client certificate, key and the versions that the receiver takes"
+    if isinstance(exporter, OTLPGrpcExporter):
+        return "error", "the status says why; UNIMPLEMENTED and broken connections: is this the OTLP/gRPC port, 4317?"
     if "web page" in str(error):
         return "error", "this is no OTLP receiver: correct the endpoint's host, port and path (4318, /v1/traces)"
     if direct is not None and endpoint.startswith("http://") and _speaks_http2(direct, timeout):

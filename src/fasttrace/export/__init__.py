@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fasttrace.export import otlp_base
 from fasttrace.export.base import Batch
 from fasttrace.export.console import ConsoleExporter
 from fasttrace.export.jsonlines import JSONLinesExporter
 from fasttrace.export.memory import MemoryExporter
 from fasttrace.export.null import NullExporter
+from fasttrace.export.otlp_grpc import OTLPGrpcExporter
 from fasttrace.export.otlp_http import OTLPExporter
 from fasttrace.export.spool import SpoolExporter
 from fasttrace.export.zipkin import ZipkinExporter
@@ -23,6 +25,7 @@ __all__ = [
     "MemoryExporter",
     "NullExporter",
     "OTLPExporter",
+    "OTLPGrpcExporter",
     "SpoolExporter",
     "ZipkinExporter",
     "create",
@@ -31,6 +34,8 @@ __all__ = [
 
 def create(name: str, settings: Settings) -> Exporter:
     """The exporter of a name in ``fasttrace.config.EXPORTERS``, made and checked from the settings."""
+    if name == "otlp-grpc" or (name == "otlp" and otlp_base.protocol() == "grpc"):
+        return OTLPGrpcExporter()
     if name == "otlp":
         return OTLPExporter()
     if name == "spool":

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 # As much of an error's text as a log line should hold.
-READABLE_CHARACTERS = 200
+READABLE_CHARACTERS = 300
 
 
 def partial_success(body: bytes) -> tuple[int, str]:
@@ -19,23 +23,50 @@ def partial_success(body: bytes) -> tuple[int, str]:
     return rejected, message.decode(errors="replace") if isinstance(message, bytes) else ""
 
 
+def retry_delay(status: bytes) -> float | None:
+    """The seconds of the ``RetryInfo`` in a ``google.rpc.Status``; 0.0 without a delay, None without a RetryInfo."""
+    try:
+        for number, detail in _each(status):
+            packed = _fields(detail) if number == 3 and isinstance(detail, bytes) else {}
+            name, value = packed.get(1), packed.get(2, b"")
+            if isinstance(name, bytes) and name.endswith(b"/google.rpc.RetryInfo") and isinstance(value, bytes):
+                delay = _fields(value).get(1, b"")
+                return _duration(delay) if isinstance(delay, bytes) else 0.0
+    except (IndexError, ValueError):
+        pass
+    return None
+
+
+def _duration(data: bytes) -> float:
+    """The seconds of a ``google.protobuf.Duration``; 0.0 for one that is negative or none."""
+    fields = _fields(data)
+    seconds, nanos = fields.get(1, 0), fields.get(2, 0)
+    if not isinstance(seconds, int) or not isinstance(nanos, int) or seconds >= 1 << 63 or nanos >= 10**9:
+        return 0.0
+    return seconds + nanos / 10**9
+
+
 def _fields(data: bytes) -> dict[int, int | bytes]:
-    """The varint and length-delimited fields of a message; the last of each number."""
-    found: dict[int, int | bytes] = {}
+    """The varint and length-delimited fields 1 to 3 of a message, the last of each number; nobody needs more."""
+    return {number: value for number, value in _each(data) if number <= 3}
+
+
+def _each(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Number and value of each field, in order."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)
         if tag & 7 == 0:
-            found[tag >> 3], position = _varint(data, position)
+            value, position = _varint(data, position)
+            yield tag >> 3, value
         elif tag & 7 == 2:
             size, position = _varint(data, position)
             if size > len(data) - position:
                 raise ValueError("cut short")
-            found[tag >> 3] = data[position : position + size]
+            yield tag >> 3, data[position : position + size]
             position += size
         else:
             raise ValueError("not a response")
-    return found
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -67,7 +98,7 @@ def retry_after(value: str | None) -> int | None:
         return None
 
 
-def readable(body: bytes) -> str:
+def readable(body: bytes, redact: Callable[[str], str]) -> str:
     """A piece of an error's body fit for a log line: text, or the message of a ``google.rpc.Status``."""
     text = body[: 4 * READABLE_CHARACTERS].decode(errors="replace")
     try:
@@ -76,5 +107,10 @@ def readable(body: bytes) -> str:
             text = message.decode()
     except (IndexError, ValueError):
         pass
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:READABLE_CHARACTERS]
+    text = one_line(redact(text))
     return f": {text}" if text else ""
+
+
+def one_line(text: str) -> str:
+    """The beginning of a text, without what a log line should not hold."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:READABLE_CHARACTERS]
