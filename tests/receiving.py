@@ -39,7 +39,7 @@ class Receiver:
 
     def spans(self, count: int) -> list[list[str]]:
         """All that arrived, once there are so many, and a moment later."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(self.lines) < count and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.3)  # a span that arrives twice does so now

@@ -168,7 +168,7 @@ def test_what_may_be_secret_in_a_url_is_masked(url: str, shown: str) -> None:
 
 def test_the_destination_is_where_a_person_would_look(tmp_path: Path) -> None:
     made: list[tuple[Any, str | None]] = [
-        (OTLPExporter("http://u:secret@localhost:4318/v1/traces"), "http://***@localhost:4318/v1/traces"),
+        (OTLPExporter("http://localhost:4318/v1/traces?secret"), "http://localhost:4318/v1/traces?***"),
         (ZipkinExporter("http://localhost:9411/api/v2/spans?key=secret"), "http://localhost:9411/api/v2/spans?***"),
         (SpoolExporter(tmp_path / "spool"), str(tmp_path / "spool")),
         (JSONLinesExporter(tmp_path / "spans.jsonl"), str(tmp_path / "spans.jsonl")),

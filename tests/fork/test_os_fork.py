@@ -194,7 +194,7 @@ import importlib.abc, importlib.util
 entered = threading.Event()
 class Slow(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name == "urllib3.util" and not entered.is_set():
+        if name == "encodings.idna" and not entered.is_set():
             entered.set()
             time.sleep(0.5)
         return None
@@ -202,7 +202,7 @@ sys.meta_path.insert(0, Slow())
 work("before")
 assert entered.wait(20)
 def body():
-    import urllib3.util
+    import encodings.idna
     work("child")
 wait(fork(body))
 """
