@@ -322,8 +322,7 @@ def test_a_receiver_that_resets_is_explained(
 
 
 def test_a_grpc_port_is_recognised(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import grpc
-
+    grpc = pytest.importorskip("grpc")
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos import Chaos
 from proxy import Proxy
+
+# What these need has no wheels for every kind of Python (extra "servers").
+collect_ignore = (
+    []
+    if find_spec("grpc") and find_spec("trustme")
+    else ["test_greenlets.py", "test_grpc_processes.py", "test_otlp_grpc.py", "test_tls.py"]
+)
 
 
 @pytest.fixture(autouse=True)

@@ -38,3 +38,7 @@ def test_what_killed_processes_have_written_is_there_once() -> None:
 
 def test_memory_stays_flat_on_every_path() -> None:
     run("memory", "--scale", "0.005")
+
+
+def test_threads_that_race_for_all_that_is_shared_break_nothing() -> None:
+    run("race", "--scale", "0.03")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import time
 from typing import Any
 
 import fasttrace
+import fasttrace.provider
 
 
 def report() -> None:
@@ -42,6 +44,12 @@ if "AT_IMPORT" in os.environ:
     work("import")
     if os.environ["AT_IMPORT"] == "flush":
         fasttrace.flush(20)
+    elif os.environ["AT_IMPORT"] == "asleep":
+        # The thread has sent it and sleeps: no fork that goes on without the GIL finds it in the middle of anything.
+        deadline = time.monotonic() + 60
+        provider = fasttrace.provider._provider
+        while (fasttrace.stats()["queued"] or provider.recorder.consumer_running) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
