@@ -120,6 +120,9 @@ class Sender:
             )
         except urllib3.exceptions.HTTPError as error:
             return self._connection_error(error)
+        except RuntimeError as error:
+            # gevent looks names up in a thread, and at interpreter exit there are no new ones: nothing was sent.
+            return ExportError(f"{self._shown}: {error}", retryable=True)
         try:
             content = _read(response, deadline)
             if len(content) <= MAX_RESPONSE_BYTES:
