@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import fasttrace
 from fasttrace import delivery
-from fasttrace.export import Batch, OTLPExporter
+from fasttrace.export import Batch, OTLPExporter, retry
 from fasttrace.export.undelivered import folder
 
 PARTS = ("active", "abandoned", "queued", "held", "spooled", "exported", "sampled_out")
@@ -42,7 +42,9 @@ def names(requests: list[tuple[str, dict[str, str], bytes]]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receiver that is away is tried again at once."""
+    """One try tells that a receiver is away, and it is tried again at once."""
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 1e9)
+    monkeypatch.setattr(retry, "LONGEST_BACKOFF_SECONDS", 1e9)
     monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(delivery, "LONGEST_PAUSE_SECONDS", 0.05)
 
@@ -81,7 +83,7 @@ def test_what_a_collector_does_not_take_waits_on_disk_and_arrives_in_order_when_
     chaos: Chaos, make_provider: Any, tmp_path: Path
 ) -> None:
     chaos.script = [answer(503)]
-    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05))
+    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=20))
     for number in range(5):
         end(provider, f"early {number}")
         until(lambda: provider.stats()["queued"] == 0)
@@ -105,7 +107,7 @@ def test_what_a_collector_does_not_take_waits_on_disk_and_arrives_in_order_when_
 
 def test_a_flush_tries_at_once_and_says_whether_all_was_delivered(chaos: Chaos, make_provider: Any) -> None:
     chaos.script = [answer(503, retry_after="3600")]
-    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05))
+    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=20))
     end(provider, "one")
     assert provider.flush(20) is False
     end(provider, "two")
@@ -120,7 +122,7 @@ def test_a_flush_tries_at_once_and_says_whether_all_was_delivered(chaos: Chaos, 
 
 def test_a_new_process_sends_what_the_former_one_left(chaos: Chaos, make_provider: Any) -> None:
     chaos.script = [answer(503)]
-    former = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05))
+    former = make_provider(OTLPExporter(chaos.endpoint, timeout=20))
     end(former, "left one", "left two")
     assert former.shutdown(5) is False
     stats = former.stats()
@@ -141,7 +143,7 @@ def test_a_new_process_sends_what_the_former_one_left(chaos: Chaos, make_provide
 
 def test_what_waits_is_never_sent_to_another_destination(chaos: Chaos, make_provider: Any) -> None:
     chaos.script = [answer(503)]
-    former = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05, headers={"x-tenant": "a"}))
+    former = make_provider(OTLPExporter(chaos.endpoint, timeout=20, headers={"x-tenant": "a"}))
     end(former, "of a")
     former.shutdown(5)
     chaos.requests.clear()
@@ -168,7 +170,10 @@ def test_what_the_specification_does_not_allow_to_retry_is_dropped_and_counted(
     provider.shutdown(1)
 
 
-def test_a_batch_of_unknown_outcome_is_sent_again_and_counted(chaos: Chaos, make_provider: Any) -> None:
+def test_a_batch_of_unknown_outcome_is_sent_again_and_counted(
+    chaos: Chaos, make_provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 0.01)
     chaos.script = [reset, answer(200)]
     provider = make_provider(OTLPExporter(chaos.endpoint, timeout=20), schedule_delay=60)
     end(provider, "one", "two")
@@ -181,7 +186,7 @@ def test_a_batch_of_unknown_outcome_is_sent_again_and_counted(chaos: Chaos, make
 
 def test_a_batch_of_unknown_outcome_that_goes_to_disk_is_counted(chaos: Chaos, make_provider: Any) -> None:
     chaos.script = [reset]
-    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05), schedule_delay=60)
+    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=20), schedule_delay=60)
     end(provider, "one", "two")
     assert provider.flush(20) is False
     assert provider.stats()["retried_ambiguous"] >= 2
@@ -194,7 +199,7 @@ def test_a_batch_of_unknown_outcome_that_goes_to_disk_is_counted(chaos: Chaos, m
 
 
 def test_a_refused_connection_is_not_ambiguous(make_provider: Any) -> None:
-    provider = make_provider(OTLPExporter(closed_port(), timeout=0.05), schedule_delay=60)
+    provider = make_provider(OTLPExporter(closed_port(), timeout=20), schedule_delay=60)
     end(provider, "one")
     assert provider.flush(20) is False
     stats = provider.stats()
@@ -257,7 +262,7 @@ def test_a_try_that_ends_after_the_process_gave_it_up_is_not_counted_twice(chaos
 
 def test_without_a_place_on_disk_it_is_dropped_and_counted(chaos: Chaos, make_provider: Any, tmp_path: Path) -> None:
     chaos.script = [answer(503)]
-    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05), undelivered_dir="none", schedule_delay=60)
+    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=20), undelivered_dir="none", schedule_delay=60)
     end(provider, "one")
     assert provider.flush(20) is False
     assert provider.stats()["dropped"]["export_failed"] == 1
@@ -271,7 +276,7 @@ def test_a_place_that_cannot_be_written_is_said_and_counted(
     (tmp_path / "file").touch()
     chaos.script = [answer(503, retry_after="50"), answer(200)]
     provider = make_provider(
-        OTLPExporter(chaos.endpoint, timeout=0.05), undelivered_dir=str(tmp_path / "file" / "x"), schedule_delay=60
+        OTLPExporter(chaos.endpoint, timeout=20), undelivered_dir=str(tmp_path / "file" / "x"), schedule_delay=60
     )
     end(provider, "one")
     assert provider.flush(20) is False
@@ -287,7 +292,7 @@ def test_a_place_that_cannot_be_written_is_said_and_counted(
 def test_a_full_place_drops_the_oldest_and_counts_it(chaos: Chaos, make_provider: Any) -> None:
     chaos.script = [answer(503)]
     provider = make_provider(
-        OTLPExporter(chaos.endpoint, timeout=0.05), max_batch_spans=10, undelivered_max_bytes=20_000, schedule_delay=60
+        OTLPExporter(chaos.endpoint, timeout=20), max_batch_spans=10, undelivered_max_bytes=20_000, schedule_delay=60
     )
     for _ in range(100):
         end(provider, *["operation"] * 10)
@@ -346,7 +351,7 @@ def test_a_users_exporter_with_a_destination_has(make_provider: Any) -> None:
 
 def test_what_was_refused_for_its_size_while_waiting_is_halved(chaos: Chaos, make_provider: Any) -> None:
     chaos.script = [answer(503)]
-    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=0.05), schedule_delay=60)
+    provider = make_provider(OTLPExporter(chaos.endpoint, timeout=20), schedule_delay=60)
     end(provider, *["operation"] * 100)
     assert provider.flush(20) is False
     chaos.requests.clear()
@@ -364,7 +369,7 @@ def test_no_secret_reaches_the_log_the_stats_or_the_disk(
     caplog.set_level(logging.DEBUG)
     chaos.script = [reset]
     provider = make_provider(
-        OTLPExporter(chaos.endpoint, timeout=0.05, headers={"authorization": "Bearer hunter2"}), schedule_delay=60
+        OTLPExporter(chaos.endpoint, timeout=20, headers={"authorization": "Bearer hunter2"}), schedule_delay=60
     )
     end(provider, "one")
     assert provider.flush(20) is False
