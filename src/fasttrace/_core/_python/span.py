@@ -485,10 +485,10 @@ class Span(Node):
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one attribute; a key that is there is replaced in place. The value is taken as it is now."""
-        if self._state != _RECORDING:
+        recorder = self._recorder
+        if self._state != _RECORDING or recorder is None:  # another thread may be ending it
             return
-        assert self._recorder is not None
-        limits = self._recorder.limits
+        limits = recorder.limits
         if type(key) is not str:
             if not isinstance(key, str):
                 self._attributes_dropped += 1
@@ -527,10 +527,10 @@ class Span(Node):
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
-        if self._state != _RECORDING:
+        recorder = self._recorder
+        if self._state != _RECORDING or recorder is None:  # another thread may be ending it
             return
-        assert self._recorder is not None
-        limits = self._recorder.limits
+        limits = recorder.limits
         if limits.max_events is not None and len(self._events) >= limits.max_events:
             self._events_dropped += 1
             return
@@ -543,15 +543,15 @@ class Span(Node):
 
     def add_link(self, context: SpanContext | Span | Context, attributes: Mapping[str, Any] | None = None) -> None:
         """Link another span. An invalid context is ignored unless it has attributes or a tracestate."""
-        if self._state != _RECORDING:
+        recorder = self._recorder
+        if self._state != _RECORDING or recorder is None:
             return
-        assert self._recorder is not None
         node = as_node(context)
         if node is None:
             return
         if not (node._trace_id and node._span_id) and not attributes and node._header is None:
             return
-        limits = self._recorder.limits
+        limits = recorder.limits
         if limits.max_links is not None and len(self._links) >= limits.max_links:
             self._links_dropped += 1
             return
