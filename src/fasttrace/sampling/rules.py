@@ -48,9 +48,10 @@ class Rule:
     """One rule: what a span must be at its start, all of it, and ``sample``, a sampler, a ratio, True or False.
 
     ``name`` is a glob (``GET /health*``), ``kind`` a SpanKind or its name, ``attributes`` globs for text and equal
-    values for the rest, ``parent`` a word of root, remote, local, sampled, not_sampled, remote_sampled, remote_not_sampled,
-    local_sampled, local_not_sampled. Each may be a list, of which one must hold. A rule that names no parent holds
-    for all but those below a local parent that was left out: the child would be alone. Raises ConfigurationError.
+    values for the rest, ``parent`` a word of root, remote, local, sampled, not_sampled, remote_sampled,
+    remote_not_sampled, local_sampled, local_not_sampled. Each may be a list, of which one must hold. A rule that names
+    no parent holds for all but those below a local parent that was left out: the child would be alone. Raises
+    ConfigurationError.
     """
 
     def __init__(
