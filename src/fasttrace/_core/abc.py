@@ -407,8 +407,9 @@ class Recorder(Protocol):
 
     ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
     unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
-    the tracestate of what each of the five sampled. ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers for
-    THRESHOLD_ASK with ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
+    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
+    ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
