@@ -138,5 +138,5 @@ def test_a_bad_rule_is_refused_with_what_is_accepted(rule: Any, said: str) -> No
 
 @pytest.mark.parametrize("rules", ["x", {"name": "x"}, 7])
 def test_rules_are_a_list(rules: Any) -> None:
-    with pytest.raises(ConfigurationError, match="rules=.*list"):
+    with pytest.raises(ConfigurationError, match=r"rules=.*list"):
         Rules(rules)
