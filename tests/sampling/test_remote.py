@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -243,6 +247,57 @@ def test_one_thread_at_a_time_asks(jaeger: Jaeger, bound: Any) -> None:
     assert len(jaeger.paths) == 1
     release.set()
     until(lambda: sampler.polls == 1)
+
+
+def test_the_thread_ends_with_its_sampler(jaeger: Jaeger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    plain = remote._serve
+
+    def serve(*arguments: Any) -> None:
+        plain(*arguments)
+        ended.set()
+
+    monkeypatch.setattr(remote, "_serve", serve)
+    samplers = [sampling.JaegerRemote(jaeger.url, "shop")]
+    samplers[0].wake(time.monotonic_ns())
+    until(lambda: samplers[0].polls == 1)
+    samplers.clear()
+    gc.collect()
+    assert ended.wait(20)
+
+
+PROGRAM = """
+import sys
+library, url = sys.argv[1:]
+if library == "gevent":
+    from gevent import monkey
+    monkey.patch_all()
+else:
+    import eventlet
+    eventlet.monkey_patch()
+import os, time
+from fasttrace import sampling
+sampler = sampling.JaegerRemote(url, "shop", interval=0.001)
+counts = []
+for number in range(12):
+    sampler.wake(time.monotonic_ns())
+    while sampler.polls <= number or sampler._polling:
+        time.sleep(0.002)
+    time.sleep(0.002)
+    counts.append(len(os.listdir("/proc/self/fd")))
+assert repr(sampler.strategy) == "Probability(0.5)", sampler.last_error
+assert counts[-1] <= counts[1], counts
+"""
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_with_patched_sockets_it_asks_and_leaves_no_files_open(jaeger: Jaeger, library: str) -> None:
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    program = [sys.executable, "-W", "ignore", "-c", PROGRAM, library, jaeger.url]
+    subprocess.run(program, check=True, timeout=60, stderr=subprocess.DEVNULL)
 
 
 def test_the_same_answer_changes_nothing_and_another_is_logged(jaeger: Jaeger, lines: list[str]) -> None:
