@@ -104,7 +104,10 @@ def test_everything_that_can_be_asked_is_understood(watched: Control, path: Path
         ("boost = 1", "line 1: boost=1: use a table, [boost]"),
         ("[boost]\nratio = 1", "line 1: [boost] has no until"),
         ("[boost]\nuntil = 2026-11-24T12:00:00Z", "[boost] has no ratio"),
-        ("[boost]\nratio = 1\nuntil = 2026-11-24T12:00:00", "line 3: boost.until=2026-11-24T12:00:00: use a time in UTC"),
+        (
+            "[boost]\nratio = 1\nuntil = 2026-11-24T12:00:00",
+            "line 3: boost.until=2026-11-24T12:00:00: use a time in UTC",
+        ),
         ("[boost]\nratio = 1\nuntil = 10", "line 3: boost.until=10: use a time in UTC"),
         ("[boost]\nratio = -1\nuntil = 2026-11-24T12:00:00Z", "line 2: boost.ratio=-1: use a number"),
         ("[boost]\nratio = 1\nuntil = 2026-11-24T12:00:00Z\nfor = 5", "line 4: boost.for is unknown: use ratio, until"),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024
 EVERY_SECONDS = 1.0
+# The longest boost that a sampler takes; thirty years are for ever.
+MAX_BOOST_SECONDS = 9e8
 
 
 def default_path(environ: Mapping[str, str]) -> str:
@@ -89,7 +91,7 @@ class Control:
         if boost is None:
             self.boost_deadline = None
         elif before is None or before.until != boost.until or self.boost_deadline is None:
-            self.boost_deadline = now + boost.until.timestamp() - self._wall()
+            self.boost_deadline = now + min(boost.until.timestamp() - self._wall(), MAX_BOOST_SECONDS)
         self.asked = asked
         self.read_time = self._wall()
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # A deadline that moved by less is the same one.
 SLACK_SECONDS = 0.5
-# The longest boost that a sampler takes.
-MAX_SECONDS = 9e8
 
 
 class Governor:
@@ -149,7 +147,7 @@ class Governor:
             return
         back = wanted is self._displaced
         self._displaced = None if back else foreign or self._displaced
-        sampler.boost(wanted[0], min(wanted[1] - now, MAX_SECONDS))
+        sampler.boost(wanted[0], wanted[1] - now)
         self._boost = None if back else wanted
 
     def _end(self, now: float, wanted: tuple[float, float] | None) -> None:
