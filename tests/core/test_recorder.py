@@ -200,7 +200,9 @@ def test_a_tracer_goes_live_when_it_is_bound(core: Any) -> None:
     assert traced.span().scope.name == "library"
 
 
-@pytest.mark.parametrize("thresholds", [(), (0,), (0,) * 6, (-1, 0, 0, 0, 0), (2**57, 0, 0, 0, 0), (0.5, 0, 0, 0, 0)])
+@pytest.mark.parametrize(
+    "thresholds", [(), (0,), (0,) * 6, (-(2**64) - 1, 0, 0, 0, 0), (2**57, 0, 0, 0, 0), (0.5, 0, 0, 0, 0)]
+)
 def test_thresholds_are_checked(core: Any, thresholds: Any) -> None:
     with pytest.raises(ValueError, match="thresholds"):
         core.span.Recorder(core.ring.Ring(), thresholds=thresholds)

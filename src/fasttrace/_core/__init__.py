@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "span")
+MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "tail", "span")
 
 
 def _missing(error: ModuleNotFoundError) -> bool:

@@ -405,8 +405,15 @@ class Recorder(Protocol):
     ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None,
     baggage_attributes=())``.
 
-    ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
-    a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
+    ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
+    unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
+    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
+    ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
+    ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
+    With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
+    ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
+    out, without the sampled flag; both are set before the first span.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -416,6 +423,13 @@ class Recorder(Protocol):
     limits: SpanLimits
     scopes: list[InstrumentationScope]
     thresholds: tuple[int, int, int, int, int]
+    ot_members: tuple[str | None, str | None, str | None, str | None, str | None]
+    decide: Callable[..., tuple[int, Attributes | None, str | None]] | None
+    on_expire: Callable[[], None] | None
+    expires_ns: int
+    observe: bool
+    record_unsampled: bool
+    tail_rules: tuple[tuple[Any, ...], ...]
     consumer_running: bool
     closed: bool
 
@@ -424,7 +438,14 @@ class Recorder(Protocol):
         ...
 
     def counters(self) -> dict[str, int]:
-        """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        ...
+
+    def window(self) -> dict[str, Any]:
+        """The local roots that have ended since ``observe`` was set: ``requests``, ``errors``, and ``durations``.
+
+        ``durations`` are counts by ``layout.duration_bucket``. The numbers only grow, but in a forked child.
+        """
         ...
 
     def active_spans(self) -> list[Span]:

@@ -43,10 +43,27 @@ TRACE_FLAG_RANDOM = 0x02
 SPAN_FLAG_HAS_IS_REMOTE = 0x100
 SPAN_FLAG_IS_REMOTE = 0x200
 
-# A sampler keeps a trace when the low 56 bits of its id are at or above a threshold of 0 to 2**56.
+# A sampler keeps a trace when the low 56 bits of its id are at or above a threshold of 0 to 2**56; a threshold of -b
+# keeps ids whose low 64 bits are below b (OpenTelemetry's TraceIdRatioBased); ASK leaves it to `Recorder.decide`.
 RANDOMNESS_BITS = 56
 THRESHOLD_ALWAYS = 0
 THRESHOLD_NEVER = 1 << RANDOMNESS_BITS
+THRESHOLD_ASK = THRESHOLD_NEVER + 1
+# A sampler's answer (OpenTelemetry Trace SDK, "ShouldSample").
+DECISION_DROP, DECISION_RECORD_ONLY, DECISION_RECORD_AND_SAMPLE = 0, 1, 2
+
+# The bits of a record and of a trace; the lowest that is set names the reason for which a trace is kept.
+TAIL_KEEP = 1 << 0
+TAIL_FIRST_RULE = 1
+TAIL_MAX_RULES = 27
+TAIL_RECALL = 1 << 28
+TAIL_CALLEE = 1 << 29
+TAIL_HEAD = 1 << 30
+
+# Histograms of durations have four buckets to a power of two, from 2**10 ns (1 us) to 2**40 ns (18 min).
+DURATION_FIRST_POWER = 10
+DURATION_LAST_POWER = 39
+DURATION_BUCKETS = 1 + 4 * (DURATION_LAST_POWER - DURATION_FIRST_POWER + 1)
 
 # Larger than any batch that a collector takes in its default settings (gRPC: 4 MiB).
 MAX_RECORD_BYTES = 4 * 1024 * 1024
@@ -81,3 +98,41 @@ def check_record(record: bytes) -> None:
         raise ValueError(f"{len(record)} bytes that are not one whole record: its header gives another length")
     if record[:3] != RECORD_MAGIC.to_bytes(2, "little") + bytes([RECORD_KIND_SPAN]):
         raise ValueError(f"not a span record: it begins with {record[:3].hex()}")
+
+
+def duration_bucket(ns: int) -> int:
+    """The bucket of a duration in nanoseconds; the first is everything below 2**10 ns, the last all that is longer."""
+    power = ns.bit_length() - 1
+    if power < DURATION_FIRST_POWER:
+        return 0
+    if power > DURATION_LAST_POWER:
+        return DURATION_BUCKETS - 1
+    return 1 + 4 * (power - DURATION_FIRST_POWER) + (ns >> power - 2 & 3)
+
+
+def duration_of(bucket: int) -> int:
+    """The shortest duration of a bucket, in nanoseconds."""
+    if bucket <= 0:
+        return 0
+    power, quarter = divmod(bucket - 1, 4)
+    return 4 + quarter << DURATION_FIRST_POWER + power - 2
+
+
+def check_thresholds(values: tuple[int, ...]) -> tuple[int, ...]:
+    """Five thresholds as a tuple; ValueError for anything else."""
+    values = tuple(values)
+    if len(values) != 5 or not all(
+        isinstance(value, int) and (-(2**64) <= value <= THRESHOLD_NEVER or value == THRESHOLD_ASK) for value in values
+    ):
+        raise ValueError(
+            f"thresholds={values!r}: five integers: 0 to 2**56 (kept at or above), THRESHOLD_ASK, or -b for ids below b"
+        )
+    return values
+
+
+def check_ot_members(values: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """Five texts or None as a tuple; ValueError for anything else."""
+    values = tuple(values)
+    if len(values) != 5 or not all(value is None or type(value) is str for value in values):
+        raise ValueError(f"ot_members={values!r}: five texts such as 'th:c', or None")
+    return values

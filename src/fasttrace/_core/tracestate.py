@@ -119,3 +119,26 @@ class TraceState:
 
     def __repr__(self) -> str:
         return f"TraceState({self._header!r})"
+
+
+def randomness(header: str) -> int | None:
+    """The 56 bits of ``ot=rv:``, which stand for those of the trace id; None without valid ones.
+
+    OpenTelemetry, "TraceState: Probability Sampling".
+    """
+    for part in (TraceState(header).get("ot") or "").split(";"):
+        if part.startswith("rv:") and len(part) == 17 and not set(part[3:]) - set("0123456789abcdef"):
+            return int(part[3:], 16)
+    return None
+
+
+def with_threshold(header: str | None, threshold: str | None) -> str | None:
+    """A tracestate whose ``ot`` member has this part (``th:c``) for the threshold, or none; the others as they are."""
+    state = TraceState(header or "")
+    others = [part for part in (state.get("ot") or "").split(";") if ":" in part and not part.startswith("th:")]
+    state = state.delete("ot")
+    parts = others if threshold is None else [threshold, *others]
+    changed = state.add("ot", ";".join(parts)) if parts else state
+    if changed is state and threshold is not None:  # what stood there is no valid member
+        changed = state.add("ot", threshold)
+    return changed.to_header() or None

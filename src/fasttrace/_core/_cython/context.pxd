@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from fasttrace._core._cython.tail cimport LocalTrace
+
 cdef extern from "pytext.h":
     object ft_contextvar_set(object variable, object value)
     int ft_contextvar_leave(object variable, object value, object token)
@@ -20,6 +22,7 @@ cdef class Node:
     cdef bint remote
     cdef object header      # the tracestate's text, or None
     cdef dict carried       # baggage and the fields of foreign formats, or None; shared, therefore never changed
+    cdef LocalTrace local_trace  # with tail rules: what the spans of one local root share
 
 cdef class Context(Node):
     cdef object span_object
@@ -33,6 +36,7 @@ cdef class SpanContext:
     cdef bint remote
     cdef object header
 
+cdef uint8_t flags_of(Node node) noexcept
 cdef SpanContext span_context_of(Node node)
 cdef Context context_of(uint64_t trace_high, uint64_t trace_low, uint64_t span_number, uint8_t flags, object header)
 cdef object as_node(object value)

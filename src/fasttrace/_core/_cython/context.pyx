@@ -10,6 +10,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
+from fasttrace._core._cython.tail cimport ft_load_acquire_u32
+
 from contextvars import ContextVar
 
 from fasttrace._core.types import BAGGAGE_KEY, TraceState
@@ -164,12 +166,19 @@ cdef class SpanContext:
         return SpanContext, (self.trace_id, self.span_id, self.is_remote, self.trace_flags, self.header)
 
 
+cdef uint8_t flags_of(Node node) noexcept:
+    """The flags that travel: a trace that a tail rule keeps is sampled from then on."""
+    if node.local_trace is not None and ft_load_acquire_u32(&node.local_trace.bits):
+        return node.flags | 1
+    return node.flags
+
+
 cdef SpanContext span_context_of(Node node):
     cdef SpanContext result = SpanContext.__new__(SpanContext)
     result.trace_high = node.trace_high
     result.trace_low = node.trace_low
     result.span_number = node.span_number
-    result.flags = node.flags
+    result.flags = flags_of(node)
     result.remote = node.remote
     result.header = node.header
     return result
@@ -216,6 +225,7 @@ cdef class Context(Node):
             self.header = node.header
             self.decision = node.decision
             self.carried = node.carried
+            self.local_trace = node.local_trace
             self.span_object = (<Context> node).span_object if type(node) is Context else node
         if baggage is not None or values is not None:
             self.carried = carried_with(self.carried, baggage, values)
@@ -224,6 +234,7 @@ cdef class Context(Node):
 
     cdef int decide(self, object sampled) except -1:
         cdef bint has_ids = (self.trace_high | self.trace_low) != 0 and self.span_number != 0
+        self.local_trace = None
         self.flags = (self.flags & 0xFE) | (1 if sampled else 0)
         if sampled is None:
             self.decision = DEFERRED if has_ids else IN_FLAGS
@@ -251,7 +262,7 @@ cdef class Context(Node):
             return None
         if self.decision == IN_FLAGS and ((self.trace_high | self.trace_low) == 0 or self.span_number == 0):
             return None
-        return (self.flags & 1) != 0
+        return (flags_of(self) & 1) != 0
 
     @property
     def span(self):

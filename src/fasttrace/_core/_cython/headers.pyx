@@ -21,6 +21,7 @@ from fasttrace._core._cython.context cimport (
     as_node,
     context_of,
     current,
+    flags_of,
 )
 
 from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
@@ -120,7 +121,7 @@ def format_traceparent(span_context):
     ft_hex_write(at + 3, node.trace_high, 16)
     ft_hex_write(at + 19, node.trace_low, 16)
     ft_hex_write(at + 36, node.span_number, 16)
-    ft_hex_write(at + 53, node.flags & KNOWN_FLAGS, 2)
+    ft_hex_write(at + 53, flags_of(node) & KNOWN_FLAGS, 2)
     return text
 
 
@@ -307,7 +308,7 @@ def format_b3(span_context):
     cdef uint8_t state
     if node is None:
         return ""
-    state = c"1" if node.flags & 1 else c"0"
+    state = c"1" if flags_of(node) & 1 else c"0"
     if node.carried is not None and "debug" in node.carried:
         state = c"d"
     if (node.trace_high | node.trace_low) == 0 or node.span_number == 0:
@@ -340,7 +341,7 @@ def encode_binary(span_context):
     at[18] = 1
     ft_write_big_u64(at + 19, node.span_number)
     at[27] = 2
-    at[28] = node.flags & 0x01
+    at[28] = flags_of(node) & 0x01
     return data
 
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from fasttrace._core._cython.context cimport Node
 from fasttrace._core._cython.otlp cimport ft_buffer
 from fasttrace._core._cython.ring cimport FT_SHARDS, Ring
+from fasttrace._core._cython.tail cimport TailRules
 
 cdef extern from "links.h" nogil:
     ctypedef struct ft_link:
@@ -12,6 +13,24 @@ cdef extern from "links.h" nogil:
     void ft_links_init(ft_link *list)
     void ft_links_append(ft_link *list, ft_link *link)
     void ft_links_remove(ft_link *link)
+
+cdef extern from "duration.h" nogil:
+    enum:
+        FT_DURATION_BUCKETS
+    uint32_t ft_duration_bucket(uint64_t ns)
+
+# A trace is kept when (its low 64 bits ^ flip) & mask is at or above the threshold.
+cdef struct Compare:
+    uint64_t threshold
+    uint64_t mask
+    uint64_t flip
+    bint marked  # what it samples gets a member of tracestate
+
+# The outcomes of local roots, recorded or not.
+cdef struct Window:
+    int64_t requests
+    int64_t errors
+    int64_t durations[FT_DURATION_BUCKETS]
 
 cdef enum:
     # Two pointers each: most spans need no second allocation.
@@ -23,6 +42,7 @@ cdef struct Account:
     int64_t active
     int64_t abandoned
     int64_t sampled_out
+    int64_t sampler_errors
     int64_t dropped[6]
     int64_t wall_offset_ns
     int64_t wall_offset_taken_ns
@@ -31,6 +51,7 @@ cdef struct Account:
     ft_link active_spans
     # Where a span is encoded at its end. What fills it runs no Python code.
     ft_buffer scratch
+    Window *window  # once somebody wants to observe
     char line[128]
 
 cdef class Recorder:
@@ -43,7 +64,15 @@ cdef class Recorder:
     cdef int64_t running
     cdef public bint closed
     cdef uint32_t generation
-    cdef uint64_t threshold[5]
+    cdef Compare compare[5]
+    cdef tuple given_thresholds
+    cdef tuple members           # of tracestate, for each of the five; None when there are none
+    cdef object decide_hook
+    cdef object expire_hook
+    cdef int64_t expires_at
+    cdef bint observing
+    cdef public bint record_unsampled
+    cdef TailRules tail
     cdef int64_t max_attributes
     cdef int64_t max_attribute_length
     cdef int64_t max_events

@@ -9,16 +9,18 @@ Shared between threads, and what guards it:
   let go where a call waits, so no step that leaves a span half changed waits or runs Python code, and a field that
   others may read is replaced while a second reference keeps the old value alive;
 * the part in which events are encoded: lent to one caller at a time under the GIL, not used without one;
-* thresholds, ``closed``: single words, whose change is seen now or a moment later.
+* thresholds, ``closed`` and the like: single words, whose change is seen now or a moment later; what is an object
+  among them is read and replaced in a critical section on the recorder, but ``tail_rules``, which are set before the
+  first span.
 
-Raced by ``stress/race.py`` ("spans", "shared spans", "forks").
+Raced by ``stress/race.py`` ("spans", "shared spans", "forks", "tail").
 """
 
 cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from fasttrace._core._cython.context cimport (
@@ -28,6 +30,7 @@ from fasttrace._core._cython.context cimport (
     Node,
     as_node,
     current,
+    flags_of,
     ft_contextvar_set,
     hex_of,
     leave,
@@ -72,9 +75,11 @@ from fasttrace._core._cython.ring cimport (
     ft_store_seq_cst,
     ft_unlock,
 )
+from fasttrace._core._cython.tail cimport LocalTrace, TailRules, ft_or_acq_rel_u32
 
 from fasttrace._core import layout
 from fasttrace._core._cython import context as context_module
+from fasttrace._core.tracestate import randomness, with_threshold
 from fasttrace._core.types import (
     BAGGAGE_KEY,
     InstrumentationScope,
@@ -111,6 +116,8 @@ cdef enum:
     SET_STATUS = 2
     END_ON_EXIT = 4
     MAKE_CURRENT = 8
+    LIGHT = 16   # a local root that is not recorded, and observed
+    RAISED = 32  # an exception was recorded
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
     # what becomes of a record, and the drop counters; the first four are the ring's answers
     PUSHED = 0
@@ -140,9 +147,12 @@ cdef enum:
 
 # The low 56 bits of a trace id, W3C Trace Context level 2, are the randomness that samplers compare.
 cdef uint64_t RANDOMNESS = (<uint64_t> 1 << 56) - 1
+cdef uint64_t NEVER = <uint64_t> 1 << 56
+cdef uint64_t ASK = (<uint64_t> 1 << 56) + 1
 
 assert layout.RECORD_HEADER_BYTES == HEADER_BYTES and layout.RECORD_MAGIC == MAGIC
 assert layout.RECORD_KIND_SPAN == KIND_SPAN
+assert layout.THRESHOLD_ASK == ASK and layout.DURATION_BUCKETS == FT_DURATION_BUCKETS
 
 cdef ft_process *PROCESS = process_state()
 cdef object VARIABLE = context_module.CURRENT
@@ -151,6 +161,7 @@ cdef object ZERO = 0
 cdef tuple KINDS = tuple(SpanKind)
 cdef tuple CODES = tuple(StatusCode)
 cdef str HTTP_STATUS_CODE = "http.response.status_code"
+cdef str HTTP_ROUTE = "http.route"
 
 # Where an event is encoded when it is added; lent to one caller at a time because normalising values may run code.
 cdef ft_buffer PART
@@ -168,8 +179,15 @@ cdef class Recorder:
     ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None,
     baggage_attributes=())``.
 
-    ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
-    a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
+    ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
+    unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
+    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
+    ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
+    ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
+    With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
+    ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
+    out, without the sampled flag; both are set before the first span.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -193,6 +211,7 @@ cdef class Recorder:
         self.limits = limits
         self.scopes = []
         self.thresholds = thresholds
+        self.ot_members = (None,) * 5
         self.id_generator = id_generator
         self.on_first_record = on_first_record
         self.baggage_attributes = tuple(baggage_attributes) or None
@@ -208,19 +227,118 @@ cdef class Recorder:
 
     @property
     def thresholds(self):
-        return tuple([self.threshold[i] for i in range(5)])
+        with cython.critical_section(self):
+            return self.given_thresholds
 
     @thresholds.setter
     def thresholds(self, values):
-        if len(values) != 5 or not all(isinstance(value, int) and 0 <= value <= 2**56 for value in values):
-            raise ValueError(f"thresholds={values!r}: five integers of 0 to 2**56")
-        for i in range(5):
-            self.threshold[i] = values[i]
+        cdef Compare compare
+        values = layout.check_thresholds(values)
+        with cython.critical_section(self):
+            self.given_thresholds = values
+            for i in range(5):
+                if values[i] < 0:
+                    compare.threshold = <uint64_t> (2**64 + values[i])
+                    compare.mask = compare.flip = ~<uint64_t> 0
+                else:
+                    compare.threshold = values[i]
+                    compare.mask = RANDOMNESS
+                    compare.flip = 0
+                compare.marked = self.compare[i].marked
+                self.compare[i] = compare
+
+    @property
+    def ot_members(self):
+        with cython.critical_section(self):
+            return self.members
+
+    @ot_members.setter
+    def ot_members(self, values):
+        values = layout.check_ot_members(values)
+        with cython.critical_section(self):
+            self.members = values
+            for i in range(5):
+                self.compare[i].marked = values[i] is not None
+
+    @property
+    def decide(self):
+        with cython.critical_section(self):
+            return self.decide_hook
+
+    @decide.setter
+    def decide(self, value):
+        with cython.critical_section(self):
+            self.decide_hook = value
+
+    @property
+    def on_expire(self):
+        with cython.critical_section(self):
+            return self.expire_hook
+
+    @on_expire.setter
+    def on_expire(self, value):
+        with cython.critical_section(self):
+            self.expire_hook = value
+
+    @property
+    def expires_ns(self):
+        return ft_load_seq_cst(&self.expires_at)
+
+    @expires_ns.setter
+    def expires_ns(self, value):
+        ft_store_seq_cst(&self.expires_at, value)
+
+    @property
+    def tail_rules(self):
+        return () if self.tail is None else self.tail.rules
+
+    @tail_rules.setter
+    def tail_rules(self, rules):
+        self.tail = TailRules(rules)
+
+    @property
+    def observe(self):
+        return self.observing
+
+    @observe.setter
+    def observe(self, value):
+        cdef uint32_t i
+        for i in range(self.ring.shard_count):
+            if self.accounts[i].window == NULL:
+                self.accounts[i].window = <Window *> calloc(1, sizeof(Window))
+                if self.accounts[i].window == NULL:
+                    raise MemoryError()
+        self.observing = bool(value)
+
+    def window(self):
+        """The local roots that have ended since ``observe`` was set: ``requests``, ``errors``, and ``durations``.
+
+        ``durations`` are counts by ``layout.duration_bucket``. The numbers only grow, but in a forked child.
+        """
+        cdef Window total
+        cdef Window *window
+        cdef uint32_t i, bucket
+        memset(&total, 0, sizeof(Window))
+        if self.generation != PROCESS.generation:
+            after_fork(self)
+        for i in range(self.ring.shard_count):
+            window = self.accounts[i].window
+            if window == NULL:
+                continue
+            ft_lock(&self.ring.shards[i].mutex)
+            total.requests += window.requests
+            total.errors += window.errors
+            for bucket in range(FT_DURATION_BUCKETS):
+                total.durations[bucket] += window.durations[bucket]
+            ft_unlock(&self.ring.shards[i].mutex)
+        durations = tuple([total.durations[bucket] for bucket in range(FT_DURATION_BUCKETS)])
+        return {"requests": total.requests, "errors": total.errors, "durations": durations}
 
     def __dealloc__(self):
         cdef int i
         for i in range(FT_SHARDS):
             ft_buffer_free(&self.accounts[i].scratch)
+            free(self.accounts[i].window)
 
     @property
     def consumer_running(self):
@@ -244,7 +362,7 @@ cdef class Recorder:
             return len(self.scopes) - 1
 
     def counters(self):
-        """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
         cdef Account total
         cdef Account *account
         cdef uint32_t i, reason
@@ -258,6 +376,7 @@ cdef class Recorder:
             total.active += account.active
             total.abandoned += account.abandoned
             total.sampled_out += account.sampled_out
+            total.sampler_errors += account.sampler_errors
             for reason in range(6):
                 total.dropped[reason] += account.dropped[reason]
             ft_unlock(&self.ring.shards[i].mutex)
@@ -266,6 +385,7 @@ cdef class Recorder:
             "active": total.active,
             "abandoned": total.abandoned,
             "sampled_out": total.sampled_out,
+            "sampler_errors": total.sampler_errors,
             "dropped_queue_full": total.dropped[DROPPED_QUEUE_FULL],
             "dropped_too_large": total.dropped[DROPPED_TOO_LARGE],
             "dropped_encode_error": total.dropped[DROPPED_ENCODE_ERROR],
@@ -320,6 +440,7 @@ cdef int after_fork(Recorder recorder) except -1:
     cdef uint32_t i, generation = PROCESS.generation
     cdef Account *account
     cdef ft_buffer scratch
+    cdef Window *window
     if not ft_is_first(&recorder.reset_in, generation):
         # Another thread is at it; only without a GIL can it be seen before it is done.
         while not FT_HAS_GIL and recorder.generation != generation:
@@ -333,9 +454,13 @@ cdef int after_fork(Recorder recorder) except -1:
         account = &recorder.accounts[i]
         # Without a GIL another thread of the parent may have been at the scratch: it is left behind.
         scratch = account.scratch
+        window = account.window
         memset(account, 0, sizeof(Account))
         if FT_HAS_GIL:
             account.scratch = scratch
+        account.window = window
+        if window != NULL:
+            memset(window, 0, sizeof(Window))
         ft_links_init(&account.active_spans)
     recorder.ring.reset_after_fork()
     recorder.generation = generation
@@ -466,8 +591,10 @@ cdef int begin(Span span) except -1:
     cdef ft_generator *generator
     cdef Account *account
     cdef ft_mutex *mutex
-    cdef bint has_parent, local, explicit = False
+    cdef bint has_parent, local, sampled, explicit = False
     cdef int rule
+    cdef Compare *compare
+    cdef PyObject *added = NULL
     cdef int64_t now
     # A span that begins is its caller's: nobody else begins it, too.
     span.state = NOT_RECORDING
@@ -519,9 +646,17 @@ cdef int begin(Span span) except -1:
         else:
             foreign_trace_id(recorder, span)
     span.shard = ft_own_shard(recorder.ring.shard_count)
+    compare = &recorder.compare[rule]
+    sampled = ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
+    if recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
+        sampled = decide_slowly(recorder, span, rule, parent, sampled, &added)
+        generator = ft_own_generator(PROCESS)  # other threads may have run
     account = &recorder.accounts[span.shard]
     mutex = &recorder.ring.shards[span.shard].mutex
-    if (span.trace_low & RANDOMNESS) < recorder.threshold[rule]:
+    if sampled:
+        span.flags |= TRACE_SAMPLED
+        span.record_flags = FLAG_SAMPLED
+    elif not recorder.record_unsampled:
         ft_lock(mutex)
         account.started += 1
         account.sampled_out += 1
@@ -534,19 +669,27 @@ cdef int begin(Span span) except -1:
                 span.options &= ~MAKE_CURRENT
         else:
             span.span_number = ft_rng_next_nonzero(&generator.rng)
+            if recorder.observing and not local:
+                span.options |= LIGHT
+                span.generation = PROCESS.generation
+                span.recorder = recorder
+                span.start_ns = ft_clock_monotonic_ns()
         return 0
-    span.flags |= TRACE_SAMPLED
     if recorder.id_generator is None:
         span.span_number = ft_rng_next_nonzero(&generator.rng)
     else:
         foreign_span_id(recorder, span)
     span.generation = PROCESS.generation
     span.recorder = recorder
-    span.record_flags = FLAG_SAMPLED
     if not local:
         span.record_flags |= FLAG_LOCAL_ROOT
         if has_parent and parent.remote:
             span.record_flags |= FLAG_REMOTE_PARENT
+    if recorder.tail is not None:
+        if local:
+            span.local_trace = parent.local_trace
+        if span.local_trace is None:
+            span.local_trace = LocalTrace.__new__(LocalTrace)
     ft_allow_try(<PyObject *> span)
     now = ft_clock_monotonic_ns()
     ft_lock(mutex)
@@ -569,9 +712,85 @@ cdef int begin(Span span) except -1:
         attributes = span.start_attributes
         span.start_attributes = None
         set_many(span, attributes)
+    if added != NULL:
+        attributes = <object> added
+        Py_DECREF(attributes)
+        set_many(span, attributes)
     if span.start_rest is not None:
         start_rest(span)
     return 0
+
+
+cdef bint decide_slowly(
+    Recorder recorder, Span span, int rule, Node parent, bint sampled, PyObject **added
+) except -1:
+    """The decision where more than the trace id counts; ``added`` becomes the attributes of a sampler, owned."""
+    cdef Compare compare
+    if recorder.expires_at and ft_clock_monotonic_ns() >= recorder.expires_at:
+        expire(recorder)
+    with cython.critical_section(recorder):
+        compare = recorder.compare[rule]
+    if compare.flip:
+        return ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
+    if compare.threshold == ASK:
+        sampled, attributes = ask(recorder, span, rule, parent)
+        if attributes is not None and (sampled or recorder.record_unsampled):
+            Py_INCREF(attributes)
+            added[0] = <PyObject *> attributes
+        return sampled
+    sampled = (span.trace_low & RANDOMNESS) >= compare.threshold
+    if span.header is not None and 0 < compare.threshold < NEVER and "rv:" in <str> span.header:
+        value = randomness(span.header)
+        if value is not None:
+            sampled = <uint64_t> value >= compare.threshold
+    if compare.marked:
+        mark(recorder, span, rule, sampled)
+    return sampled
+
+
+cdef int expire(Recorder recorder) except -1:
+    """The time of a boost is over: whoever set it sets the thresholds again."""
+    if ft_is_first(&recorder.expires_at, 0):
+        try:
+            recorder.on_expire()
+        except Exception:
+            pass  # a sampler's troubles are logged where they arise; the application must not see them here
+    return 0
+
+
+cdef int mark(Recorder recorder, Span span, int rule, bint sampled) except -1:
+    """The tracestate says with which threshold a trace was sampled; one that was not has none."""
+    cdef tuple members
+    with cython.critical_section(recorder):
+        members = recorder.members
+    if members[rule] is None:
+        return 0
+    if span.header is None:
+        if sampled:
+            span.header = "ot=" + members[rule]
+    else:
+        span.header = with_threshold(span.header, members[rule] if sampled else None)
+    return 0
+
+
+cdef tuple ask(Recorder recorder, Span span, int rule, Node parent):
+    """Whether a sampler that is not a compare samples a span, and the attributes that it adds."""
+    cdef ft_mutex *mutex
+    trace_id = trace_id_of(span.trace_high, span.trace_low)
+    links = None if span.start_rest is None else span.start_rest[0]
+    try:
+        decision, attributes, header = recorder.decide(
+            rule, parent, trace_id, span.text, KINDS[span.kind_number], span.start_attributes, links
+        )
+        if header is not None:
+            span.header = str(header) or None
+        return number_of(decision, 2) == layout.DECISION_RECORD_AND_SAMPLE, attributes
+    except Exception:
+        mutex = &recorder.ring.shards[span.shard].mutex
+        ft_lock(mutex)
+        recorder.accounts[span.shard].sampler_errors += 1
+        ft_unlock(mutex)
+        return rule in (0, 1, 3), None
 
 
 cdef bint begin_once(Span span) except -1:
@@ -604,6 +823,7 @@ cdef int take_over(Span span, Node parent) except -1:
     span.header = parent.header
     span.carried = parent.carried
     span.decision = parent.decision
+    span.local_trace = parent.local_trace
     return 0
 
 
@@ -897,13 +1117,16 @@ cdef int write_link(ft_buffer *part, Recorder recorder, Node node, object attrib
 # --- the end
 
 
-cdef int encode(Span span, ft_buffer *buffer, int64_t end_ns) except -1:
+cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns) except -1:
     """Header and body into a scratch buffer. Reads exact built-ins only, so no Python code runs in here."""
     cdef uint8_t *at
     cdef uint8_t *header
     cdef uint8_t flags = span.record_flags
     cdef uint32_t _i
     cdef size_t name_size = ft_utf8_size(span.text)
+    cdef size_t route_at = 0, route_size = 0
+    cdef uint32_t bits = 0, route = 0
+    cdef TailRules tail = recorder.tail
     cdef PyObject **pair
     buffer.length = 0
     reserve(buffer, HEADER_BYTES + name_size + 80)
@@ -925,7 +1148,10 @@ cdef int encode(Span span, ft_buffer *buffer, int64_t end_ns) except -1:
         at = ft_write_big_u64(at + 2, span.parent_number)
     if name_size:
         at[0] = 0x2A
-        at = ft_write_utf8(ft_write_varint(at + 1, name_size), span.text)
+        at = ft_write_varint(at + 1, name_size)
+        route_at = at - buffer.data
+        route_size = name_size
+        at = ft_write_utf8(at, span.text)
     at[0] = 0x30
     at[1] = span.kind_number + 1
     at[2] = 0x39
@@ -939,6 +1165,13 @@ cdef int encode(Span span, ft_buffer *buffer, int64_t end_ns) except -1:
         if ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and type(<object> pair[1]) is int:
             if 500 <= <int64_t> <object> pair[1] < 600:
                 flags |= FLAG_HTTP_5XX
+        if tail is not None:
+            if tail.attribute_count:
+                bits |= tail.attribute_bits(<object> pair[0], <object> pair[1])
+            if type(<object> pair[1]) is str and ft_text_equal(<object> pair[0], HTTP_ROUTE):
+                # Its text is the last that was written.
+                route_size = ft_utf8_size(<object> pair[1])
+                route_at = buffer.length - route_size
         pair += 2
     write_count(buffer, 0x50, span.attributes_dropped)
     if span.events.length:
@@ -964,6 +1197,13 @@ cdef int encode(Span span, ft_buffer *buffer, int64_t end_ns) except -1:
         span.flags | SPAN_FLAG_HAS_IS_REMOTE | (SPAN_FLAG_IS_REMOTE if flags & FLAG_REMOTE_PARENT else 0),
     )
     buffer.length += 6
+    if tail is not None:
+        bits |= judge(span, tail, flags, end_ns)
+        if span.local_trace is not None:
+            bits = ft_or_acq_rel_u32(&span.local_trace.bits, bits)
+        if flags & FLAG_LOCAL_ROOT:
+            route = hash_of(buffer.data + route_at, route_size)
+    span.record_flags = flags
     header = buffer.data
     header[0] = MAGIC & 0xFF
     header[1] = MAGIC >> 8
@@ -971,12 +1211,41 @@ cdef int encode(Span span, ft_buffer *buffer, int64_t end_ns) except -1:
     header[3] = flags
     ft_write_little_u32(header + 4, <uint32_t> buffer.length)
     ft_write_little_u32(header + 8, span.tracer.scope_index)
-    ft_write_little_u64(header + 12, 0)
-    ft_write_little_u32(header + 20, 0)
+    ft_write_little_u32(header + 12, 0)
+    ft_write_little_u32(header + 16, bits)
+    ft_write_little_u32(header + 20, route)
     ft_write_big_u64(ft_write_big_u64(header + 24, span.trace_high), span.trace_low)
     ft_write_big_u64(header + 40, span.span_number)
     ft_write_little_u64(header + 48, <uint64_t> span.start_ns)
     ft_write_little_u64(header + 56, <uint64_t> (end_ns - span.start_ns))
+    return 0
+
+
+cdef uint32_t judge(Span span, TailRules tail, uint8_t flags, int64_t end_ns) noexcept:
+    """The bits of the rules that this span meets, but for those about attributes."""
+    cdef uint32_t bits = tail.duration_bits(end_ns - span.start_ns) if tail.latency_count else 0
+    if flags & FLAG_ERROR:
+        bits |= tail.error_mask
+    if flags & FLAG_HTTP_5XX:
+        bits |= tail.http_5xx_mask
+    if span.options & RAISED:
+        bits |= tail.exception_mask
+    return bits
+
+
+cdef uint32_t hash_of(const uint8_t *text, size_t size) noexcept:
+    """FNV-1a: a route's number."""
+    cdef uint32_t value = 0x811C9DC5
+    cdef size_t i
+    for i in range(size):
+        value = (value ^ text[i]) * <uint32_t> 0x01000193
+    return value
+
+
+cdef int add_bits(Span span, uint32_t mask) except -1:
+    """What is known before the end: calls that are made from now on carry the verdict."""
+    if span.local_trace is not None and mask:
+        ft_or_acq_rel_u32(&span.local_trace.bits, mask)
     return 0
 
 
@@ -1001,7 +1270,7 @@ cdef int write_status(ft_buffer *buffer, Span span) except -1:
 
 
 # An error inside is turned into a count by the caller, which therefore looks at the answer itself.
-ctypedef int (*quiet_encode)(Span span, ft_buffer *buffer, int64_t end_ns) noexcept
+ctypedef int (*quiet_encode)(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns) noexcept
 
 
 cdef int finish(Span span, object end_time) except -1:
@@ -1015,6 +1284,8 @@ cdef int finish(Span span, object end_time) except -1:
         if mine:
             span.state = ENDED
     if not mine:
+        if span.options & LIGHT:
+            finish_light(span)
         return 0
     recorder = span.recorder
     end_ns = ft_clock_monotonic_ns() + span.wall_offset_ns
@@ -1029,6 +1300,39 @@ cdef int finish(Span span, object end_time) except -1:
     if answer == PUSHED and not ft_load_seq_cst(&recorder.running) and recorder.on_first_record is not None:
         announce(recorder)
     return 0
+
+
+cdef int finish_light(Span span) except -1:
+    """The end of a local root that is not recorded."""
+    cdef Recorder recorder
+    cdef bint mine
+    with cython.critical_section(span):
+        mine = (span.options & LIGHT) != 0
+        span.options &= ~LIGHT
+    if not mine:
+        return 0
+    recorder = span.recorder
+    if span.generation == PROCESS.generation:
+        ft_lock(&recorder.ring.shards[span.shard].mutex)
+        observed(
+            recorder.accounts[span.shard].window,
+            ft_clock_monotonic_ns() - span.start_ns,
+            span.status_number == STATUS_ERROR,
+        )
+        ft_unlock(&recorder.ring.shards[span.shard].mutex)
+        # The thread that looks at the window runs while there is something to see.
+        if not ft_load_seq_cst(&recorder.running) and recorder.on_first_record is not None:
+            announce(recorder)
+    with cython.critical_section(span):
+        release(span)
+    return 0
+
+
+cdef void observed(Window *window, int64_t nanoseconds, bint failed) noexcept:
+    """One more local root; the caller holds the shard's mutex."""
+    window.requests += 1
+    window.errors += failed
+    window.durations[ft_duration_bucket(<uint64_t> nanoseconds)] += 1
 
 
 cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
@@ -1056,7 +1360,7 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
     account.active -= 1
     if recorder.closed:
         answer = DROPPED_AFTER_SHUTDOWN
-    elif (<quiet_encode> encode)(span, scratch, end_ns) != 0:
+    elif (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
         answer = DROPPED_ENCODE_ERROR
     elif scratch.length > <size_t> 0xFFFFFFFF:
         answer = DROPPED_TOO_LARGE
@@ -1064,6 +1368,8 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
         answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
     if answer != PUSHED:
         account.dropped[answer] += 1
+    if recorder.observing and span.record_flags & FLAG_LOCAL_ROOT:
+        observed(account.window, end_ns - span.start_ns, (span.record_flags & (FLAG_ERROR | FLAG_HTTP_5XX)) != 0)
     if scratch.capacity > LARGEST_KEPT_SCRATCH:
         ft_buffer_free(scratch)
     ft_unlock(&shard.mutex)
@@ -1158,6 +1464,12 @@ cdef class Span(Node):
         """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
         if self.state != RECORDING:
             return
+        cdef Recorder recorder
+        with cython.critical_section(self):
+            self.options |= RAISED
+            recorder = self.recorder
+        if recorder is not None and recorder.tail is not None:
+            add_bits(self, recorder.tail.exception_mask)
         members = exception_attributes(exception, bool(escaped))
         if attributes:
             try:
@@ -1168,7 +1480,8 @@ cdef class Span(Node):
 
     def set_status(self, status, description=None):
         """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
-        if self.state != RECORDING:
+        cdef Recorder recorder
+        if self.state != RECORDING and not self.options & LIGHT:
             return
         code = getattr(status, "status_code", None)
         if code is not None:
@@ -1187,6 +1500,11 @@ cdef class Span(Node):
                 _before = self.description
                 self.status_number = number
                 self.description = description
+            elif self.options & LIGHT:
+                self.status_number = number
+        recorder = recorder_of(self)
+        if number == STATUS_ERROR and recorder is not None and recorder.tail is not None:
+            add_bits(self, recorder.tail.error_mask)
 
     def update_name(self, name):
         """Rename the span."""
@@ -1218,8 +1536,11 @@ cdef class Span(Node):
             self.token = None
         if token is not None:
             leave(self, token)
-        if exc is not None and self.state == RECORDING:
-            record(self, exc, not self.options & MAKE_CURRENT)
+        if exc is not None:
+            if self.state == RECORDING:
+                record(self, exc, not self.options & MAKE_CURRENT)
+            elif self.options & LIGHT:
+                record(self, exc, True)
         if self.options & END_ON_EXIT:
             finish(self, None)
 
@@ -1261,8 +1582,19 @@ cdef class Span(Node):
 
     def _record(self, exception):
         """Record an exception that leaves the span, as the span's options say."""
-        if self.state == RECORDING:
+        if self.state == RECORDING or self.options & LIGHT:
             record(self, exception, False)
+
+    def _keep(self, bits):
+        """Keep the trace for these reasons; whether it is kept whole. Without tail rules it is sampled from here on."""
+        if self.local_trace is not None:
+            add_bits(self, bits)
+            return True
+        if self.flags & TRACE_SAMPLED:
+            return True
+        if self.trace_high | self.trace_low:
+            self.flags |= TRACE_SAMPLED
+        return False
 
     # Reads.
 
@@ -1324,7 +1656,7 @@ cdef class Span(Node):
 
     @property
     def trace_flags(self):
-        return self.flags
+        return flags_of(self)
 
     @property
     def trace_state(self):
@@ -1332,7 +1664,7 @@ cdef class Span(Node):
 
     @property
     def sampled(self):
-        return (self.flags & TRACE_SAMPLED) != 0
+        return (flags_of(self) & TRACE_SAMPLED) != 0
 
     def __repr__(self):
         return f"Span({self.text!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"

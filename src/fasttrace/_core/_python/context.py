@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from types import EllipsisType
     from typing import Any
 
+    from fasttrace._core._python.tail import LocalTrace
+
 
 # What a node says of the sampling decision: the sampled flag has it; there are ids, but it is left to us; there are
 # no ids, but the sampled flag has it.
@@ -124,7 +126,17 @@ class SpanContext:
 class Node:
     """What a span inherits from; the base of Span and Context."""
 
-    __slots__ = ("_carried", "_decision", "_flags", "_header", "_remote", "_span_id", "_trace_id", "_wall_offset_ns")
+    __slots__ = (
+        "_carried",
+        "_decision",
+        "_flags",
+        "_header",
+        "_local_trace",
+        "_remote",
+        "_span_id",
+        "_trace_id",
+        "_wall_offset_ns",
+    )
 
     _trace_id: int
     _span_id: int
@@ -135,20 +147,28 @@ class Node:
     # Baggage and the fields of foreign formats; shared, therefore never changed.
     _carried: dict[str, Any] | None
     _wall_offset_ns: int
+    # With tail rules: what the spans of one local root share.
+    _local_trace: LocalTrace | None
 
     def _take_over(self, other: Node | SpanContext) -> None:
         """The ids, flags and tracestate of another node or of a SpanContext, and what a node carries."""
         if isinstance(other, Node):
             self._decision = other._decision
             self._carried = other._carried
+            self._local_trace = other._local_trace
         self._trace_id = other._trace_id
         self._span_id = other._span_id
         self._flags = other._flags
         self._remote = other._remote
         self._header = other._header
 
+    def _flags_now(self) -> int:
+        """The flags that travel: a trace that a tail rule keeps is sampled from then on."""
+        local_trace = self._local_trace
+        return self._flags | 1 if local_trace is not None and local_trace.bits else self._flags
+
     def _span_context(self) -> SpanContext:
-        return SpanContext(self._trace_id, self._span_id, self._remote, self._flags, self._header)
+        return SpanContext(self._trace_id, self._span_id, self._remote, self._flags_now(), self._header)
 
 
 def _carried_with(
@@ -190,6 +210,7 @@ class Context(Node):
         self._carried = None
         self._decision = IN_FLAGS
         self._wall_offset_ns = 0
+        self._local_trace = None
         if node is None:
             self._trace_id = self._span_id = self._flags = 0
             self._remote = False
@@ -205,6 +226,7 @@ class Context(Node):
 
     def _decide(self, sampled: Any) -> None:
         has_ids = self._trace_id and self._span_id
+        self._local_trace = None
         self._flags = self._flags & 0xFE | (1 if sampled else 0)
         if sampled is None:
             self._decision = DEFERRED if has_ids else IN_FLAGS
@@ -229,7 +251,7 @@ class Context(Node):
             return None
         if self._decision == IN_FLAGS and not (self._trace_id and self._span_id):
             return None
-        return self._flags & 1 != 0
+        return self._flags_now() & 1 != 0
 
     @property
     def span(self) -> Any:

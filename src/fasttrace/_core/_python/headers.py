@@ -74,7 +74,7 @@ def format_traceparent(span_context: Any) -> str:
     node = _valid(span_context)
     if node is None:
         return ""
-    return f"00-{node._trace_id:032x}-{node._span_id:016x}-{node._flags & _KNOWN_FLAGS:02x}"
+    return f"00-{node._trace_id:032x}-{node._span_id:016x}-{node._flags_now() & _KNOWN_FLAGS:02x}"
 
 
 def extract_w3c(carrier: Any, context: Context | Span | None = None) -> Context | None:
@@ -196,7 +196,7 @@ def format_b3(span_context: Any) -> str:
     node = as_node(span_context)
     if node is None:
         return ""
-    state = "d" if node._carried is not None and "debug" in node._carried else "1" if node._flags & 1 else "0"
+    state = "d" if node._carried is not None and "debug" in node._carried else "1" if node._flags_now() & 1 else "0"
     if not (node._trace_id and node._span_id):
         return state if node._decision == WITHOUT_IDS else ""
     ids = f"{node._trace_id:032x}-{node._span_id:016x}"
@@ -209,7 +209,7 @@ def encode_binary(span_context: Any) -> bytes:
     if node is None:
         return b""
     trace_id, span_id = node._trace_id.to_bytes(16, "big"), node._span_id.to_bytes(8, "big")
-    return b"\x00\x00" + trace_id + b"\x01" + span_id + b"\x02" + bytes((node._flags & 0x01,))
+    return b"\x00\x00" + trace_id + b"\x01" + span_id + b"\x02" + bytes((node._flags_now() & 0x01,))
 
 
 def decode_binary(data: Any) -> SpanContext | None:

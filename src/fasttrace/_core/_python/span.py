@@ -24,10 +24,14 @@ from fasttrace._core._python.otlp import (
     length_field,
     normal_value,
     text_field,
+    utf8,
     varint,
 )
 from fasttrace._core._python.ring import Ring
+from fasttrace._core._python.tail import LocalTrace, TailRules
 from fasttrace._core.layout import (
+    DECISION_RECORD_AND_SAMPLE,
+    DURATION_BUCKETS,
     RECORD_FLAG_ERROR,
     RECORD_FLAG_HTTP_5XX,
     RECORD_FLAG_LOCAL_ROOT,
@@ -39,9 +43,15 @@ from fasttrace._core.layout import (
     RECORD_MAGIC,
     SPAN_FLAG_HAS_IS_REMOTE,
     SPAN_FLAG_IS_REMOTE,
+    THRESHOLD_ASK,
+    THRESHOLD_NEVER,
     TRACE_FLAG_RANDOM,
     TRACE_FLAG_SAMPLED,
+    check_ot_members,
+    check_thresholds,
+    duration_bucket,
 )
+from fasttrace._core.tracestate import randomness, with_threshold
 from fasttrace._core.types import (
     BAGGAGE_KEY,
     InstrumentationScope,
@@ -69,6 +79,8 @@ _KINDS = tuple(SpanKind)
 _CODES = tuple(StatusCode)
 _UNSET, _OK, _ERROR = 0, 1, 2
 _HTTP_STATUS_CODE = "http.response.status_code"
+_HTTP_ROUTE = "http.route"
+_LOW_64_BITS = (1 << 64) - 1
 _LARGEST_TIME_NS = 2**63
 # One thread of a forked child makes a recorder the child's own; re-entrant, for a finaliser may end a span inside.
 _fork_lock = RLock()
@@ -101,8 +113,15 @@ class Recorder:
     ``Recorder(ring, *, limits=None, thresholds=(0, 0, 0, 0, 0), id_generator=None, on_first_record=None,
     baggage_attributes=())``.
 
-    ``thresholds`` are compared with the low 56 bits of the trace id (kept at or above), for: a root,
-    a remote sampled parent, a remote unsampled one, a local sampled one, a local unsampled one.
+    ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
+    unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
+    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
+    ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
+    ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
+    With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
+    ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
+    out, without the sampled flag; both are set before the first span.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -122,6 +141,13 @@ class Recorder:
         self.limits = SpanLimits() if limits is None else limits
         self.scopes: list[InstrumentationScope] = []
         self.thresholds = thresholds
+        self.ot_members = (None,) * 5
+        self.decide: Callable[..., tuple[Any, Any, Any]] | None = None
+        self.on_expire: Callable[[], None] | None = None
+        self.expires_ns = 0
+        self.observe = False
+        self.record_unsampled = False
+        self._tail: TailRules | None = None
         self.closed = False
         self._id_generator = id_generator
         self._on_first_record = on_first_record
@@ -138,6 +164,10 @@ class Recorder:
         self._started = 0
         self._abandoned = 0
         self._sampled_out = 0
+        self._sampler_errors = 0
+        self._requests = 0
+        self._errors = 0
+        self._durations = [0] * DURATION_BUCKETS
         self._dropped = dict.fromkeys(("queue_full", "too_large", "encode_error", "after_shutdown", "forked"), 0)
         self._wall_offset_ns = 0
         self._wall_offset_taken_ns = 0
@@ -159,9 +189,38 @@ class Recorder:
 
     @thresholds.setter
     def thresholds(self, values: tuple[int, ...]) -> None:
-        if len(values) != 5 or not all(isinstance(value, int) and 0 <= value <= 2**56 for value in values):
-            raise ValueError(f"thresholds={values!r}: five integers of 0 to 2**56")
-        self._thresholds = tuple(values)
+        self._thresholds = check_thresholds(values)
+
+    @property
+    def ot_members(self) -> tuple[str | None, ...]:
+        return self._ot_members
+
+    @ot_members.setter
+    def ot_members(self, values: tuple[str | None, ...]) -> None:
+        self._ot_members = check_ot_members(values)
+
+    @property
+    def tail_rules(self) -> tuple[tuple[Any, ...], ...]:
+        return () if self._tail is None else self._tail.rules
+
+    @tail_rules.setter
+    def tail_rules(self, rules: Iterable[Any]) -> None:
+        self._tail = TailRules(rules)
+
+    def window(self) -> dict[str, Any]:
+        """The local roots that have ended since ``observe`` was set: ``requests``, ``errors``, and ``durations``.
+
+        ``durations`` are counts by ``layout.duration_bucket``. The numbers only grow, but in a forked child.
+        """
+        self._check_fork()
+        with self._lock:
+            return {"requests": self._requests, "errors": self._errors, "durations": tuple(self._durations)}
+
+    def _observed(self, nanoseconds: int, failed: bool) -> None:
+        with self._lock:
+            self._requests += 1
+            self._errors += failed
+            self._durations[duration_bucket(nanoseconds)] += 1
 
     @property
     def consumer_running(self) -> bool:
@@ -182,13 +241,14 @@ class Recorder:
             return len(self.scopes) - 1
 
     def counters(self) -> dict[str, int]:
-        """``started, active, abandoned, sampled_out`` and ``dropped_*`` for the reasons the core knows."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
         self._check_fork()
         return {
             "started": self._started,
             "active": len(self._active),
             "abandoned": self._abandoned,
             "sampled_out": self._sampled_out,
+            "sampler_errors": self._sampler_errors,
             **{f"dropped_{reason}": count for reason, count in self._dropped.items()},
         }
 
@@ -212,11 +272,59 @@ class Recorder:
         reason = self.ring.push(record)
         if reason is not None:
             self._drop(reason)
-        elif not self._running and self._on_first_record is not None:
+        else:
+            self._announce()
+
+    def _announce(self) -> None:
+        """There is something for the background thread."""
+        if not self._running and self._on_first_record is not None:
             try:
                 self._on_first_record()
             except Exception:
                 pass  # the pipeline reports its own troubles; the application must not see them here
+
+    def _decide(self, span: Span, rule: int, parent: Node | None, attributes: Any, links: Any) -> tuple[bool, Any]:
+        """Whether a span is sampled, and the attributes that a sampler adds."""
+        if self.expires_ns and time.monotonic_ns() >= self.expires_ns:
+            self._expire()
+        threshold = self._thresholds[rule]
+        if threshold < 0:
+            return span._trace_id & _LOW_64_BITS < -threshold, None
+        if threshold == THRESHOLD_ASK:
+            return self._ask(span, rule, parent, attributes, links)
+        value = span._trace_id & _RANDOMNESS
+        if span._header is not None and 0 < threshold < THRESHOLD_NEVER:
+            given = randomness(span._header)
+            value = value if given is None else given
+        sampled = value >= threshold
+        member = self._ot_members[rule]
+        if member is not None and (sampled or span._header is not None):
+            span._header = with_threshold(span._header, member if sampled else None)
+        return sampled, None
+
+    def _expire(self) -> None:
+        """The time of a boost is over: whoever set it sets the thresholds again."""
+        with self._lock:
+            due, self.expires_ns = self.expires_ns, 0
+        if due:
+            try:
+                self.on_expire()  # type: ignore[misc]
+            except Exception:
+                pass  # a sampler's troubles are logged where they arise; the application must not see them here
+
+    def _ask(self, span: Span, rule: int, parent: Node | None, attributes: Any, links: Any) -> tuple[bool, Any]:
+        """Whether a sampler that is not a compare samples a span, and the attributes that it adds."""
+        try:
+            decision, added, header = self.decide(  # type: ignore[misc]
+                rule, parent, span._trace_id, span._name, _KINDS[span._kind], attributes, links
+            )
+            if header is not None:
+                span._header = str(header) or None
+            return _number(decision, 2) == DECISION_RECORD_AND_SAMPLE, added
+        except Exception:
+            with self._lock:
+                self._sampler_errors += 1
+            return rule in (0, 1, 3), None
 
 
 class Tracer:
@@ -309,11 +417,13 @@ class Span(Node):
         "_events_dropped",
         "_generation",
         "_kind",
+        "_light",
         "_links",
         "_links_dropped",
         "_make_current",
         "_name",
         "_parent_span_id",
+        "_raised",
         "_record_exception",
         "_record_flags",
         "_recorder",
@@ -347,6 +457,8 @@ class Span(Node):
         self._header = None
         self._carried = None
         self._decision = IN_FLAGS
+        self._local_trace = None
+        self._light = self._raised = False  # a local root that is only observed; an exception was recorded
         self._status = _UNSET
         self._description: str | None = None
         self._start_time_ns = self._end_time_ns = 0
@@ -410,14 +522,16 @@ class Span(Node):
             rule = (1 if valid._remote else 3) + (0 if valid._flags & TRACE_FLAG_SAMPLED else 1)
             if valid._decision == DEFERRED:
                 rule = 0
-        if (self._trace_id & _RANDOMNESS) < recorder._thresholds[rule]:
-            self._leave_out(recorder, valid, parent_span, explicit)
+        sampled, added = recorder._decide(self, rule, parent, attributes, links)
+        if sampled:
+            self._flags |= TRACE_FLAG_SAMPLED
+            self._record_flags = RECORD_FLAG_SAMPLED
+        elif not recorder.record_unsampled:
+            self._leave_out(recorder, valid, parent_span, explicit, local)
             return
-        self._flags |= TRACE_FLAG_SAMPLED
         self._span_id = _new_span_id(recorder)
         self._generation = generation
         self._recorder = recorder
-        self._record_flags = RECORD_FLAG_SAMPLED
         now = time.monotonic_ns()
         if local and valid is not None:
             self._wall_offset_ns = valid._wall_offset_ns
@@ -426,6 +540,11 @@ class Span(Node):
             if valid is not None and valid._remote:
                 self._record_flags |= RECORD_FLAG_REMOTE_PARENT
             self._wall_offset_ns = recorder._wall_offset(now)
+        if recorder._tail is not None:
+            if local and valid is not None:
+                self._local_trace = valid._local_trace
+            if self._local_trace is None:
+                self._local_trace = LocalTrace()
         self._start_time_ns = now + self._wall_offset_ns
         self._state = _RECORDING
         with recorder._lock:
@@ -437,13 +556,17 @@ class Span(Node):
                     self.set_attribute(name, members[name])
         if attributes is not None:
             self._set_many(attributes)
+        if added is not None:
+            self._set_many(added)
         given = _time_ns(start_time)
         if given is not None:
             self._start_time_ns = given
         if links is not None:
             self._add_links(links)
 
-    def _leave_out(self, recorder: Recorder, parent: Node | None, parent_span: Any, explicit: bool) -> None:
+    def _leave_out(
+        self, recorder: Recorder, parent: Node | None, parent_span: Any, explicit: bool, local: bool
+    ) -> None:
         """The sampler said no: ids only, and counted at once."""
         with recorder._lock:
             recorder._sampled_out += 1
@@ -460,6 +583,11 @@ class Span(Node):
             self._make_current = self._make_current and explicit
         else:
             self._span_id = ids.generate_span_id()
+            if recorder.observe and not local:
+                self._light = True
+                self._generation = ids.fork_generation()
+                self._recorder = recorder
+                self._start_time_ns = time.monotonic_ns()
 
     def _add_links(self, links: Iterable[Any]) -> None:
         try:
@@ -580,6 +708,8 @@ class Span(Node):
         """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
         if self._state != _RECORDING:
             return
+        self._raised = True
+        self._add_bits("exception_mask")
         members = exception_attributes(exception, bool(escaped))
         if attributes:
             try:
@@ -590,7 +720,7 @@ class Span(Node):
 
     def set_status(self, status: StatusCode | Status, description: str | None = None) -> None:
         """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
-        if self._state != _RECORDING:
+        if self._state != _RECORDING and not self._light:
             return
         code = getattr(status, "status_code", None)
         if code is None:
@@ -602,6 +732,14 @@ class Span(Node):
             return
         self._description = _text(description) if number == _ERROR and description is not None else None
         self._status = number
+        if number == _ERROR:
+            self._add_bits("error_mask")
+
+    def _add_bits(self, mask: str) -> None:
+        """What is known before the end: calls that are made from now on carry the verdict."""
+        recorder, local_trace = self._recorder, self._local_trace
+        if local_trace is not None and recorder is not None and recorder._tail is not None:
+            local_trace.add(getattr(recorder._tail, mask))
 
     def update_name(self, name: str) -> None:
         """Rename the span."""
@@ -614,6 +752,8 @@ class Span(Node):
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
         recorder = self._recorder
         if recorder is None or self._state != _RECORDING:
+            if self._light:
+                self._end_light()
             return
         given = _time_ns(end_time)
         end_time_ns = time.monotonic_ns() + self._wall_offset_ns if given is None else given
@@ -642,7 +782,18 @@ class Span(Node):
                 recorder._drop("encode_error")
             else:
                 recorder._queue(record)
+        if recorder.observe and self._record_flags & RECORD_FLAG_LOCAL_ROOT:
+            failed = self._record_flags & (RECORD_FLAG_ERROR | RECORD_FLAG_HTTP_5XX) != 0
+            recorder._observed(self._end_time_ns - self._start_time_ns, failed)
         self._release()
+
+    def _end_light(self) -> None:
+        """The end of a local root that is not recorded."""
+        recorder, self._light, self._recorder = self._recorder, False, None
+        if recorder is not None and self._generation == ids.fork_generation():
+            recorder._observed(time.monotonic_ns() - self._start_time_ns, self._status == _ERROR)
+            # The thread that looks at the window runs while there is something to see.
+            recorder._announce()
 
     def _release(self) -> None:
         """What an ended span lets go of: copied contexts may keep it for long."""
@@ -689,6 +840,8 @@ class Span(Node):
         parts += (b"\x85\x01", (self._flags | SPAN_FLAG_HAS_IS_REMOTE | remote).to_bytes(4, "little"))
         body = b"".join(parts)
         assert self._tracer is not None
+        bits = self._judge(flags)
+        self._record_flags = flags
         header = RECORD_HEADER.pack(
             RECORD_MAGIC,
             RECORD_KIND_SPAN,
@@ -696,14 +849,36 @@ class Span(Node):
             RECORD_HEADER_BYTES + len(body),
             self._tracer._scope_index,
             0,
-            0,
-            0,
+            bits,
+            self._route_hash() if self._local_trace is not None and flags & RECORD_FLAG_LOCAL_ROOT else 0,
             trace_id,
             span_id,
             self._start_time_ns,
             self._end_time_ns - self._start_time_ns,
         )
         return header + body
+
+    def _judge(self, flags: int) -> int:
+        """The bits of the tail rules that this span meets, and those that its trace has by now."""
+        tail = None if self._recorder is None else self._recorder._tail
+        if tail is None:
+            return 0
+        bits = tail.duration_bits(self._end_time_ns - self._start_time_ns) | tail.attribute_bits(self._attributes)
+        if flags & RECORD_FLAG_ERROR:
+            bits |= tail.error_mask
+        if flags & RECORD_FLAG_HTTP_5XX:
+            bits |= tail.http_5xx_mask
+        if self._raised:
+            bits |= tail.exception_mask
+        return bits if self._local_trace is None else self._local_trace.add(bits)
+
+    def _route_hash(self) -> int:
+        """FNV-1a: a route's number, or that of the name without one."""
+        route = self._attributes.get(_HTTP_ROUTE)
+        value = 0x811C9DC5
+        for byte in utf8(route if type(route) is str else self._name):
+            value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+        return value
 
     def __enter__(self) -> Span:
         if self._state == _NEW:
@@ -717,7 +892,7 @@ class Span(Node):
         if token is not None:
             self._token = None
             detach(self, token)
-        if exc is not None and self._state == _RECORDING:
+        if exc is not None and (self._state == _RECORDING or self._light):
             self._note(exc, not self._make_current)
         if self._end_on_exit:
             self.end()
@@ -759,8 +934,19 @@ class Span(Node):
 
     def _record(self, exception: BaseException) -> None:
         """Record an exception that leaves the span, as the span's options say."""
-        if self._state == _RECORDING:
+        if self._state == _RECORDING or self._light:
             self._note(exception, False)
+
+    def _keep(self, bits: int) -> bool:
+        """Keep the trace for these reasons; whether it is kept whole. Without tail rules it is sampled from here on."""
+        if self._local_trace is not None:
+            self._local_trace.add(bits)
+            return True
+        if self._flags & TRACE_FLAG_SAMPLED:
+            return True
+        if self._trace_id:
+            self._flags |= TRACE_FLAG_SAMPLED
+        return False
 
     # --- reads
 
@@ -814,7 +1000,7 @@ class Span(Node):
 
     @property
     def trace_flags(self) -> int:
-        return self._flags
+        return self._flags_now()
 
     @property
     def trace_state(self) -> TraceState:
@@ -822,7 +1008,7 @@ class Span(Node):
 
     @property
     def sampled(self) -> bool:
-        return self._flags & TRACE_FLAG_SAMPLED != 0
+        return self._flags_now() & TRACE_FLAG_SAMPLED != 0
 
     def __repr__(self) -> str:
         return f"Span({self._name!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"

@@ -14,6 +14,9 @@ static inline uint32_t ft_exchange_acq_rel(uint32_t *word, uint32_t value) {
     return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
 }
 static inline uint32_t ft_load_acquire_u32(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline uint32_t ft_or_acq_rel_u32(uint32_t *word, uint32_t bits) { /* the new value */
+    return __atomic_or_fetch(word, bits, __ATOMIC_ACQ_REL);
+}
 
 #elif defined(_MSC_VER)
 
@@ -48,6 +51,9 @@ static inline uint64_t ft_load_relaxed(const uint64_t *word) { return *(const vo
 static inline void ft_store_relaxed(uint64_t *word, uint64_t value) { *(volatile uint64_t *)word = value; }
 static inline uint32_t ft_exchange_acq_rel(uint32_t *word, uint32_t value) {
     return (uint32_t)_InterlockedExchange((volatile long *)word, (long)value);
+}
+static inline uint32_t ft_or_acq_rel_u32(uint32_t *word, uint32_t bits) {
+    return (uint32_t)_InterlockedOr((volatile long *)word, (long)bits) | bits;
 }
 
 #else

@@ -1,0 +1,2 @@
+from fasttrace._core._python.tail import LocalTrace as LocalTrace
+from fasttrace._core._python.tail import TailRules as TailRules
