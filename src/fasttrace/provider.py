@@ -70,17 +70,17 @@ class TracerProvider:
             "flush_on_sigterm": flush_on_sigterm,
         }
         self.settings = settings = config.resolve(arguments, os.environ)
-        self.sampler = sampling.parse(settings.sampler, settings.sampler_argument)
         self._extra_resource = dict(resource or {})
+        self.sampler, _preset_tail = sampling.from_settings(settings, self._resource)
         self.exporter = _exporter(settings)
         self.recorder = Recorder(
             Ring(settings.max_queue_spans, settings.max_queue_bytes),
             limits=settings.span_limits,
-            thresholds=self.sampler.thresholds(),
             id_generator=id_generator,
             on_first_record=self._start,
             baggage_attributes=settings.baggage_attributes,
         )
+        sampling.bind(self.sampler, self.recorder)
         self.pipeline = Pipeline(
             self.recorder,
             self.exporter,
