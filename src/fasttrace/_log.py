@@ -30,10 +30,15 @@ def warning(topic: str, text: str, *arguments: Any) -> None:
     left_out = _suppressed.pop(topic, 0)
     if left_out:
         text += f" (and {left_out} more like this)"
+    line("WARNING", text, *arguments)
+
+
+def line(level: str, text: str, *arguments: Any) -> None:
+    """Write one line now, for what is rare by itself; ``level`` is a name of logging's. Never raises."""
     try:
         import logging
 
-        logging.getLogger(LOGGER).warning(text, *arguments)
+        logging.getLogger(LOGGER).log(getattr(logging, level), text, *arguments)
     except Exception:  # a user's handler may do anything; ours is not the place to tell
         pass
 

@@ -98,14 +98,14 @@ def size(value: Any) -> int:
     return value
 
 
-_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0}
+_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def seconds(value: Any) -> float:
-    """Seconds: a number of 0 or more, or one with ms, s or m."""
+    """Seconds: a number of 0 or more, or one with ms, s, m or h."""
     if isinstance(value, str):
         word = value.strip().lower()
-        number = word.rstrip("msin ")
+        number = word.rstrip("msinh ")
         factor = _UNITS.get(word[len(number) :].strip())
         value = float(number) * factor if factor and number.replace(".", "", 1).isdigit() and number.isascii() else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
@@ -170,6 +170,20 @@ def propagators(value: Any) -> list[Any]:
     return found
 
 
+def state_folder(environ: Mapping[str, str]) -> str:
+    """The user's folder for what outlives a process: fasttrace in ``$XDG_STATE_HOME`` or ``~/.local/state``.
+
+    XDG Base Directory Specification; ``%LOCALAPPDATA%`` on Windows.
+    """
+    import os
+
+    if os.name == "nt":
+        base = environ.get("LOCALAPPDATA") or os.path.expanduser("~")
+    else:
+        base = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(base, "fasttrace")
+
+
 def anything(value: Any) -> Any:
     """As it is: its own module reads it."""
     return value
@@ -220,6 +234,21 @@ SETTINGS = (
         None,
         (("FASTTRACE_SAMPLER_ARG", text), ("OTEL_TRACES_SAMPLER_ARG", text)),
         "the ratio of traceidratio and parentbased_traceidratio",
+    ),
+    Setting(
+        "tail",
+        anything,
+        None,
+        (("FASTTRACE_TAIL", text),),
+        "which traces are kept whole whatever the sampler said, such as latency=2s,error,http_5xx,baseline=1%",
+    ),
+    Setting("incident", anything, None, (), "what raises the sampler's ratio by itself"),
+    Setting(
+        "control_file",
+        text,
+        None,
+        (("FASTTRACE_CONTROL_FILE", text),),
+        "the file through which `fasttrace sampling` speaks to running processes; none: no file",
     ),
     Setting(
         "exporter",
@@ -344,6 +373,9 @@ class Settings:
     service_name: str | None
     sampler: Any
     sampler_argument: str | None
+    tail: Any
+    incident: Any
+    control_file: str | None
     exporter: Any
     propagators: list[Any] | None
     max_queue_spans: int

@@ -12,6 +12,7 @@ from fasttrace._version import __version__
 from fasttrace.config import Settings
 from fasttrace.doctor.report import Report
 from fasttrace.errors import ConfigurationError
+from fasttrace.sampling import tail
 
 COMPILED = (
     "for the compiled core install a wheel for this Python, or, with a C compiler (Debian: apt install gcc "
@@ -54,6 +55,7 @@ def examine_settings(report: Report, problems: dict[str, str], spool: str | None
         service += ", unless the application names one: set FASTTRACE_SERVICE_NAME"
     report.ok("service.name", service)
     _examine_sampler(report, found, attributes)
+    _examine_tail(report, found)
     if found.disabled:
         report.warning("disabled", "nothing is recorded", f"unset {found.sources['disabled']} to trace")
     if found.max_batch_bytes > found.max_queue_bytes:
@@ -71,6 +73,15 @@ def _examine_sampler(report: Report, found: Settings, attributes: dict[str, Any]
             report.ok("sampling", sampling.from_settings(found, attributes)[0].describe())
     except ConfigurationError as error:
         report.error("sampler", str(error), f"configure() raises for this: correct or unset {found.sources['sampler']}")
+
+
+def _examine_tail(report: Report, found: Settings) -> None:
+    try:
+        rules = tail.plan(found.tail).rules
+    except ConfigurationError as error:
+        report.error("tail", str(error), f"configure() raises for this: correct or unset {found.sources['tail']}")
+        return
+    report.ok("tail rules", ",".join(rule.text for rule in rules) or "none")
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from fasttrace import _log, _threads
+from fasttrace import _log, _threads, config
 from fasttrace._core.types import DecodeError
 from fasttrace.errors import SpoolError
 from fasttrace.export import request as requests
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 
 
 def default_root(environ: Mapping[str, str]) -> str:
-    """The user's folder for it, below ``$XDG_STATE_HOME`` or ``~/.local/state`` (XDG Base Directory Specification)."""
-    if os.name == "nt":
-        base = environ.get("LOCALAPPDATA") or os.path.expanduser("~")
-    else:
-        base = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(base, "fasttrace", "undelivered")
+    """``undelivered`` in the user's folder for state."""
+    return os.path.join(config.state_folder(environ), "undelivered")
 
 
 def folder(root: str, destination: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fasttrace.sampling.adaptive import Adaptive as Adaptive
+    from fasttrace.sampling.incident import Incident as Incident
     from fasttrace.sampling.ratelimit import RateLimited as RateLimited
     from fasttrace.sampling.remote import JaegerRemote as JaegerRemote
     from fasttrace.sampling.rules import Rule as Rule
@@ -26,6 +27,7 @@ __all__ = [
     "Adaptive",
     "AlwaysOff",
     "AlwaysOn",
+    "Incident",
     "JaegerRemote",
     "ParentBased",
     "Probability",
@@ -44,6 +46,7 @@ __all__ = [
 # Loaded when asked for.
 _LATER = {
     "Adaptive": "adaptive",
+    "Incident": "incident",
     "JaegerRemote": "remote",
     "RateLimited": "ratelimit",
     "Rule": "rules",

@@ -23,7 +23,7 @@ ACCEPTED = (
 )
 PRODUCTION_RATIO = 0.01
 # What production keeps beside its share, as rules of fasttrace.sampling.tail.
-PRODUCTION_TAIL = ("latency(seconds=2.0)", "error()", "http_5xx()", "exception()")
+PRODUCTION_TAIL = ("latency=2s", "error", "http_5xx", "exception", "baseline=1%")
 # What `deployment.environment.name` calls a place that gets the preset production.
 PRODUCTION = ("production", "prod", "staging", "live")
 ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
