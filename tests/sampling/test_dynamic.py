@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasttrace import sampling
+from fasttrace import TracerProvider, sampling
 from fasttrace._core.layout import THRESHOLD_ALWAYS, THRESHOLD_ASK, THRESHOLD_NEVER
 from fasttrace.errors import ConfigurationError
+from fasttrace.export import MemoryExporter
 
 SAMPLERS = [
     lambda: sampling.AlwaysOff(),
@@ -72,6 +73,31 @@ def test_a_boost_ends_in_the_core_on_its_own_clock(bound: Any, lines: list[str])
     assert traced.recorder.thresholds[0] == THRESHOLD_NEVER
     assert traced.recorder.expires_ns == 0
     assert sum("is over" in line for line in lines) == 1
+
+
+def test_a_boost_is_seen_in_the_exported_spans_and_in_stats() -> None:
+    sampler = sampling.ParentBased(sampling.Probability(0))
+    exporter = MemoryExporter()
+    provider = TracerProvider(sampler=sampler, exporter=exporter)
+    tracer = provider.get_tracer("test")
+
+    def trace() -> None:
+        with tracer.start_as_current_span("root"), tracer.start_as_current_span("child"):
+            pass
+
+    trace()
+    sampler.boost(1.0, 3600)
+    assert provider.stats()["sampling"]["boost"]["ratio"] == 1.0
+    trace()
+    sampler.boost(1.0, 0.02)
+    time.sleep(0.03)
+    trace()
+    assert provider.flush(30)
+    assert [(span.name, span.trace_state) for span in exporter.spans] == [("child", "ot=th:0"), ("root", "ot=th:0")]
+    stats = provider.stats()
+    assert (stats["started"], stats["exported"], stats["sampled_out"]) == (6, 2, 4)
+    assert (stats["sampling"]["boost"], stats["sampling"]["changes"]) == (None, 3)
+    provider.shutdown(5)
 
 
 def test_the_wall_clock_ends_no_boost_and_prolongs_none(

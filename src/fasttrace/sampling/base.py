@@ -120,7 +120,7 @@ class Sampler:
             self._boost = Boost(ratio, clock.now_ns() + round(seconds * clock.SECOND_NS))
             self._changes += 1
         binding.refresh()
-        _log.notice("sampling: %r is boosted to a ratio of %g for %g s", self, ratio, seconds)
+        _log.line("WARNING", "sampling: %r is boosted to a ratio of %g for %g s", self, ratio, seconds)
 
     def end_boost(self) -> None:
         """End a boost before its time."""
@@ -135,14 +135,14 @@ class Sampler:
             self._boost = None
             self._changes += 1
         binding.refresh()
-        _log.notice("sampling: the boost of %r to a ratio of %g %s", self, boost.ratio, why)
+        _log.line("WARNING", "sampling: the boost of %r to a ratio of %g %s", self, boost.ratio, why)
 
     def _changed(self, text: str, *arguments: object) -> None:
         """Count, apply and log one change that was made."""
         with _changing:
             self._changes += 1
         binding.refresh()
-        _log.notice(f"sampling: {text}", *arguments)
+        _log.line("WARNING", f"sampling: {text}", *arguments)
 
     def _active_boost(self) -> Boost | None:
         boost = self._boost
