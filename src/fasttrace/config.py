@@ -226,14 +226,14 @@ SETTINGS = (
         anything,
         None,
         (("FASTTRACE_SAMPLER", text), ("OTEL_TRACES_SAMPLER", text)),
-        "which traces are recorded: a name, a ratio (0.1) or a percentage (10%)",
+        "which traces are recorded: a name, a ratio (0.1), a percentage (10%), or development, production, auto",
     ),
     Setting(
         "sampler_argument",
         anything,
         None,
         (("FASTTRACE_SAMPLER_ARG", text), ("OTEL_TRACES_SAMPLER_ARG", text)),
-        "the ratio of traceidratio and parentbased_traceidratio",
+        "the ratio of traceidratio, or endpoint=...,pollingIntervalMs=...,initialSamplingRate=... of jaeger_remote",
     ),
     Setting(
         "tail",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fasttrace import SpanKind, sampling
 from fasttrace._core.layout import THRESHOLD_ALWAYS, THRESHOLD_ASK, THRESHOLD_NEVER
@@ -106,6 +108,33 @@ def test_a_ratio_of_a_rule_is_consistent_and_says_so(bound: Any) -> None:
     parent = traced.remote(5, state="ot=rv:80000000000000")
     assert traced.child(parent, "half").trace_state.to_header() == "ot=th:8;rv:80000000000000"
     assert not traced.child(parent, "other").sampled
+
+
+STATES = st.sampled_from(
+    [
+        "",
+        "a=b",
+        "ot=th:8",
+        "ot=rv:80000000000000",
+        "ot=th:c;rv:7fffffffffffff,a=b",
+        "a=b,ot=x:y;th:4;rv:0000000000000",
+        "ot=;",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(ratio=st.floats(0, 1), trace_id=st.integers(1, 2**128 - 1), state=STATES, sampled=st.booleans())
+@pytest.mark.parametrize("kind", [sampling.Probability, sampling.TraceIdRatio])
+def test_what_is_asked_decides_and_writes_as_the_core_does(
+    bound: Any, kind: Any, ratio: float, trace_id: int, state: str, sampled: bool
+) -> None:
+    compared, asked = bound(kind(ratio)), bound(Rules([{"sample": kind(ratio)}]))
+    parent = compared.remote(trace_id, sampled, state)
+    one, other = compared.child(parent), asked.child(parent)
+    assert asked.recorder.counters()["sampler_errors"] == 0
+    assert one.sampled is other.sampled
+    assert one.trace_state.to_header() == other.trace_state.to_header()
 
 
 def test_a_rule_may_hand_over_to_a_sampler_that_is_asked(bound: Any, clock: Any) -> None:
