@@ -14,7 +14,7 @@ from zlib import crc32
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "tail", "span")
+MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
 FOLDER = "src/fasttrace/_core/_cython"
 WAYS_OUT = (
     "fasttrace could not build its compiled core: {reason}\n"

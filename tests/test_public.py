@@ -42,6 +42,8 @@ PUBLIC = {
     "get_tracer",
     "implementation",
     "inject",
+    "keep_trace",
+    "recall",
     "shutdown",
     "stats",
     "use",

@@ -44,11 +44,11 @@ def test_a_ratio_outside_0_to_1_is_refused_with_the_value(ratio: Any) -> None:
         ("0.25", None, "ParentBased(Probability(0.25))"),
         ("10%", None, "ParentBased(Probability(0.1))"),
         (0.5, None, "ParentBased(Probability(0.5))"),
-        ("traceidratio", "0.1", "Probability(0.1)"),
+        ("traceidratio", "0.1", "TraceIdRatio(0.1)"),
         ("parentbased_always_on", None, "ParentBased(AlwaysOn())"),
         ("parentbased_always_off", None, "ParentBased(AlwaysOff())"),
-        ("parentbased_traceidratio", "0.2", "ParentBased(Probability(0.2))"),
-        ("PARENTBASED_TRACEIDRATIO", None, "ParentBased(Probability(1.0))"),
+        ("parentbased_traceidratio", "0.2", "ParentBased(TraceIdRatio(0.2))"),
+        ("PARENTBASED_TRACEIDRATIO", None, "ParentBased(TraceIdRatio(1.0))"),
     ],
 )
 def test_samplers_have_the_names_that_opentelemetry_gave_them(value: Any, argument: Any, expected: str) -> None:

@@ -14,6 +14,8 @@ from fasttrace.provider import (
     flush,
     get_tracer,
     implementation,
+    keep_trace,
+    recall,
     shutdown,
     stats,
 )
@@ -47,6 +49,8 @@ __all__ = [
     "get_tracer",
     "implementation",
     "inject",
+    "keep_trace",
+    "recall",
     "shutdown",
     "stats",
     "use",

@@ -24,6 +24,11 @@ _FIGURES = (
     ("max_queue_spans", "gauge", "max_queue_spans", "The queue's bound in spans."),
     ("max_queue_bytes", "gauge", "max_queue_bytes", "The queue's bound in bytes."),
     ("held_spans", "gauge", "held", "Spans that would be left out, but could still be recalled."),
+    ("held_bytes", "gauge", "held_bytes", "Their size."),
+    ("held_traces", "gauge", "held_traces", "Their traces."),
+    ("recall_seconds", "gauge", "recall_seconds", "How far back they reach."),
+    ("truncated_traces_total", "counter", "truncated_traces", "Traces that grew too large and lost spans."),
+    ("sampler_errors_total", "counter", "sampler_errors", "Decisions of a sampler that failed."),
     ("spooled_spans", "gauge", "spooled", "Spans of this process that wait on disk."),
     ("undelivered_spans", "gauge", "undelivered", "Spans that wait on disk in the care of this process."),
     ("batches_total", "counter", "batches", "Requests that were delivered."),
@@ -59,6 +64,8 @@ def prometheus_text(stats: Mapping[str, Any] | None = None) -> str:
     _family(lines, "spans_total", "counter", "Spans whose fate is known, besides the dropped.", states)
     reasons = [({"reason": reason}, count) for reason, count in stats["dropped"].items()]
     _family(lines, "spans_dropped_total", "counter", "Spans that were lost, by reason.", reasons)
+    kept = [({"reason": reason}, count) for reason, count in stats["kept_traces"].items()]
+    _family(lines, "kept_traces_total", "counter", "Traces that tail rules have kept, by reason.", kept)
     for name, kind, key, text in _FIGURES:
         if stats[key] is not None:
             _family(lines, name, kind, text, [({}, stats[key])])

@@ -1,4 +1,4 @@
-"""From the ring to the exporter: one background thread, flush, shutdown, fork.
+"""From the ring, or the traces that are kept, to the exporter: one background thread, flush, shutdown, fork.
 
 The thread starts at the first finished span, never at import. While there is nothing to do it sleeps
 until a span wakes it. ``_sending`` is held by whoever takes records and sends them, so that the thread,
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from fasttrace.delivery import Outcome
     from fasttrace.export.base import Exporter
     from fasttrace.export.undelivered import Undelivered
+    from fasttrace.held import Held
 
 # How long the thread looks for more before it sleeps until the next span wakes it.
 POLL_SECONDS = 0.2
 IDLE_ROUNDS = 10
 SLEEP_SECONDS = 3600.0
+TICK_SECONDS = 1.0
 # What a fork may wait for the thread to stop; a thread in the middle of sending is left alone.
 FORK_WAIT_SECONDS = 0.001
 # What it may wait for imports, which a child would never see finished.
@@ -43,7 +45,9 @@ class Pipeline:
     """Sends what a recorder's ring holds, in batches by count, bytes and time.
 
     ``resource`` is called for the resource's attributes at the start and again in a forked child;
-    ``undelivered`` keeps what the exporter can't deliver. Times are in seconds, sizes in bytes.
+    ``undelivered`` keeps what the exporter can't deliver, ``held`` the traces that tail rules may still keep.
+    ``tick`` is called by the thread, about once a second while there is something to do. Times are in seconds, sizes
+    in bytes.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Pipeline:
         resource: Callable[[], dict[str, Any]],
         *,
         undelivered: Undelivered | None = None,
+        held: Held | None = None,
+        tick: Callable[[], None] | None = None,
         max_batch_spans: int = 512,
         max_batch_bytes: int = 1024 * 1024,
         schedule_delay: float = 1.0,
@@ -65,6 +71,8 @@ class Pipeline:
         self.recorder = recorder
         self.exporter = exporter
         self.delivery = Delivery(exporter, undelivered)
+        self.held = held
+        self._tick = tick
         self.max_batch_spans = max_batch_spans
         self.max_batch_bytes = max_batch_bytes
         self.schedule_delay = schedule_delay
@@ -93,6 +101,7 @@ class Pipeline:
         self._waiters: list[_Waiter] = []
         self.thread_cpu_seconds = 0.0
         self._told_of_drops = 0
+        self._next_tick = 0.0
         # The batch that the exporter has; whoever takes it out of here accounts for it.
         self._in_flight: RecordBatch | None = None
         # Last: until then no other thread of a forked child touches what may be the parent's.
@@ -152,12 +161,15 @@ class Pipeline:
             if epoch != self._epoch:
                 return
             now = time.monotonic()
+            self._pump(now)
             if ring.depth_spans:
                 idle = 0
                 due = now + self.schedule_delay if due is None else due
             waiters = self._take_waiters()
             everything = bool(waiters) or (due is not None and now >= due)
             forced = any(waiter.forced for waiter in waiters)
+            if waiters:
+                self._end_grace()
             with self._sending:
                 tries = self.delivery.tries
                 if everything or ring.depth_spans >= self.max_batch_spans:
@@ -168,14 +180,51 @@ class Pipeline:
             cost.count()
             for waiter in waiters:
                 waiter.release(served=True)
-            if not ring.depth_spans:
+            if not self._waiting:
                 idle += 1
                 if idle > IDLE_ROUNDS:
                     # From here on the next finished span calls start(), which wakes this thread.
                     recorder.consumer_running = False
-                    if ring.depth_spans:
+                    if self._waiting:
                         recorder.consumer_running = True
                         idle = 0
+
+    def _pump(self, now: float) -> None:
+        """Let the tail rules judge what has ended, and whoever is called once a second do his work."""
+        if self.held is not None:
+            with self._state:
+                self.held.pump()
+        if self._tick is not None and now >= self._next_tick:
+            self._next_tick = now + TICK_SECONDS
+            try:
+                self._tick()
+            except Exception as error:
+                _log.warning("tick", "sampling is not adjusted: %s: %s", type(error).__name__, error)
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether anything waits to be sent, or for its trace's verdict."""
+        return self.recorder.ring.depth_spans != 0 or (self.held is not None and self.held.due)
+
+    def _end_grace(self) -> None:
+        """A flush waits for nobody: what has ended is decided now, and at the end of the process everything."""
+        if self.held is not None:
+            with self._state:
+                self.held.end_grace(for_good=self._closed)
+
+    def recall(self, step: Callable[[Any], int]) -> int:
+        """Send what a step on the store of held traces keeps; how many spans those are, 0 without tail rules."""
+        self._if_forked()
+        if self.held is None or self._closed:
+            return 0
+        with self._state:
+            kept = self.held.recall(step)
+        if kept:
+            try:
+                self.start()
+            except RuntimeError:
+                pass  # no new threads at interpreter exit, which sends what is kept
+        return kept
 
     def _tell_of_drops(self) -> None:
         """A line about spans that found the queue full since the last one."""
@@ -244,7 +293,8 @@ class Pipeline:
                 # Whoever took it was interrupted: nobody knows whether it arrived.
                 self._in_flight.attempt.retried_ambiguous += len(self._in_flight)
                 return self._in_flight
-            records = self.recorder.ring.take(self.max_batch_spans, self.max_batch_bytes)
+            source = self.recorder.ring if self.held is None else self.held
+            records = source.take(self.max_batch_spans, self.max_batch_bytes)
             if not records:
                 return None
             scopes = self.recorder.scopes
@@ -346,7 +396,7 @@ class Pipeline:
     def _flush_by_thread(self, deadline: float, forced: bool) -> bool:
         """Let the thread send, and wait; False when there is none, or when it has not done so in time."""
         ring = self.recorder.ring
-        if (ring.depth_spans or self.delivery.spooled) and self._stopped is None and not sys.is_finalizing():
+        if (self._waiting or self.delivery.spooled) and self._stopped is None and not sys.is_finalizing():
             try:
                 self.start()
             except RuntimeError:
@@ -354,7 +404,7 @@ class Pipeline:
         waiter = _Waiter(forced)
         with self._state:
             if self._stopped is None:
-                return ring.depth_spans == 0 and not self._sending.locked()
+                return not self._waiting and not self._sending.locked()
             self._waiters.append(waiter)
         ring.wake()
         return waiter.wait(deadline)
@@ -364,6 +414,7 @@ class Pipeline:
         if self._stopped is not None or not _acquire(self._sending, deadline):
             return False
         try:
+            self._end_grace()
             return self._send_all(None, everything=True, forced=forced, deadline=deadline)
         finally:
             self._sending.release()
@@ -399,6 +450,7 @@ class Pipeline:
             batch, self._in_flight = self._in_flight, None
         if batch is not None:
             self._settle(batch, None, ambiguous=True)
+        self._end_grace()
         while (batch := self._take(None)) is not None and self._land(batch):
             self._settle(batch, None)
         self.delivery.close()
@@ -417,7 +469,7 @@ class Pipeline:
             self._preparing.release()
         except RuntimeError:
             pass  # it took too long
-        if (self.recorder.ring.depth_spans or self.delivery.spooled) and not self._closed:
+        if (self._waiting or self.delivery.spooled) and not self._closed:
             try:
                 self.start()
             except RuntimeError as error:
@@ -426,6 +478,8 @@ class Pipeline:
     def after_fork_in_child(self) -> None:
         """The queue and the thread are the parent's; a thread of our own starts with the first span."""
         self.delivery.after_fork_in_child()
+        if self.held is not None:
+            self.held.after_fork_in_child()
         self.recorder.consumer_running = False
         self._reset()
 
@@ -436,13 +490,21 @@ class Pipeline:
         ring = self.recorder.ring
         found = accounts.blank()
         dropped = {key[8:]: value for key, value in counters.items() if key.startswith("dropped_")}
+        sampled_out = counters["sampled_out"]
+        if self.held is not None:
+            with self._state:
+                figures = self.held.stats()
+            sampled_out += figures.pop("sampled_out")
+            dropped["trace_evicted"] = figures.pop("trace_evicted")
+            found.update(figures)
         return {
             **found,
             "started": counters["started"],
             "active": counters["active"],
             "abandoned": counters["abandoned"],
             "queued": ring.depth_spans,
-            "sampled_out": counters["sampled_out"],
+            "sampled_out": sampled_out,
+            "sampler_errors": counters["sampler_errors"],
             "dropped": {**found["dropped"], **dropped, **self.delivery.dropped},
             "queued_bytes": ring.depth_bytes,
             "max_queue_spans": ring.max_spans,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import time
 
 from fasttrace import accounts
-from fasttrace._core import IMPL, IMPL_REASON, Recorder, Ring, Span, Tracer
+from fasttrace._core import IMPL, IMPL_REASON, Recorder, Ring, Span, Tracer, current_span
+from fasttrace._core.layout import TAIL_KEEP, TAIL_RECALL
+from fasttrace.errors import ConfigurationError
 from fasttrace.tracer import TracerRegistry
 
 TYPE_CHECKING = False
@@ -16,8 +19,12 @@ if TYPE_CHECKING:
     from fasttrace._core import SpanLimits
     from fasttrace.export.base import Exporter
     from fasttrace.export.undelivered import Undelivered
+    from fasttrace.held import Held
     from fasttrace.propagation.base import Propagator
     from fasttrace.sampling import Sampler
+    from fasttrace.sampling.governor import Governor
+    from fasttrace.sampling.incident import Incident
+    from fasttrace.sampling.tail import Plan, Rule
 
 
 class TracerProvider:
@@ -33,6 +40,9 @@ class TracerProvider:
         service_name: str | None = None,
         resource: Mapping[str, Any] | None = None,
         sampler: Sampler | str | float | None = None,
+        tail: Iterable[Rule | str] | str | None = None,
+        incident: Incident | Iterable[Incident] | None = None,
+        control_file: str | None = None,
         exporter: Exporter | str | None = None,
         span_limits: SpanLimits | None = None,
         id_generator: Any = None,
@@ -51,11 +61,15 @@ class TracerProvider:
 
         from fasttrace import config, lifecycle, sampling
         from fasttrace.pipeline import Pipeline
+        from fasttrace.sampling import assembly
 
         lifecycle.refuse_subinterpreter()
         arguments = {
             "service_name": service_name,
             "sampler": sampler,
+            "tail": tail,
+            "incident": incident,
+            "control_file": control_file,
             "exporter": exporter,
             "span_limits": span_limits,
             "max_queue_spans": max_queue_spans,
@@ -70,22 +84,27 @@ class TracerProvider:
             "flush_on_sigterm": flush_on_sigterm,
         }
         self.settings = settings = config.resolve(arguments, os.environ)
-        self.sampler = sampling.parse(settings.sampler, settings.sampler_argument)
         self._extra_resource = dict(resource or {})
+        self.sampler, plan = assembly.assemble(settings, self._resource)
+        self._governor = _governor(self, assembly.incidents(settings.incident))
         self.exporter = _exporter(settings)
         self.recorder = Recorder(
             Ring(settings.max_queue_spans, settings.max_queue_bytes),
             limits=settings.span_limits,
-            thresholds=self.sampler.thresholds(),
             id_generator=id_generator,
             on_first_record=self._start,
             baggage_attributes=settings.baggage_attributes,
         )
+        sampling.bind(self.sampler, self.recorder)
+        # Only what somebody may want to see is timed while it is left out.
+        self.recorder.observe = bool(settings.incident) or settings.sources["control_file"] != "default"
         self.pipeline = Pipeline(
             self.recorder,
             self.exporter,
             self._resource,
             undelivered=_undelivered(self.exporter, settings),
+            held=None if plan is None else _held(self.recorder, plan),
+            tick=self._governor.tick,
             max_batch_spans=settings.max_batch_spans,
             max_batch_bytes=settings.max_batch_bytes,
             schedule_delay=settings.schedule_delay,
@@ -127,7 +146,18 @@ class TracerProvider:
 
     def stats(self) -> dict[str, Any]:
         """What became of every span of this process, and why; see ``fasttrace.stats``."""
-        return self.pipeline.stats()
+        return {**self.pipeline.stats(), "sampling": {**self.sampler.state(), **self._governor.state()}}
+
+    def recall(self, trace_id: int | str, neighbours: float | None = None) -> int:
+        """Export what is still held of a trace; see ``fasttrace.recall``."""
+        number = _trace_number(trace_id)
+        widened = -1 if neighbours is None else _nanoseconds("neighbours", neighbours)
+        return self.pipeline.recall(lambda store: store.recall(number, TAIL_RECALL, widened))
+
+    def recall_recent(self, seconds: float) -> int:
+        """Export all held traces with a span that ended in the last ``seconds``; how many spans those are."""
+        since = time.monotonic_ns() - _nanoseconds("seconds", seconds)
+        return self.pipeline.recall(lambda store: store.recall_recent(max(0, since), TAIL_RECALL))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what has ended; True when all of it was delivered within ``timeout`` seconds."""
@@ -136,6 +166,53 @@ class TracerProvider:
     def shutdown(self, timeout: float = 5.0) -> bool:
         """Send what is left, then stop; spans that end later are counted as ``after_shutdown``."""
         return self.pipeline.shutdown(timeout)
+
+
+def _governor(provider: TracerProvider, incidents: tuple[Incident, ...]) -> Governor:
+    """What changes the provider's sampling while the process runs."""
+    import os
+
+    from fasttrace.sampling import control
+    from fasttrace.sampling.governor import Governor
+
+    path = control.chosen_path(provider.settings.control_file, os.environ)
+    return Governor(
+        provider.sampler,
+        lambda: provider.recorder.window(),
+        None if path is None else control.Control(path),
+        incidents,
+        provider.recall,
+        provider.recall_recent,
+    )
+
+
+def _held(recorder: Recorder, plan: Plan) -> Held:
+    """The store of traces that the tail rules may keep; from now on the recorder records all of them."""
+    from fasttrace._core import Store
+    from fasttrace.held import Held
+
+    recorder.tail_rules = plan.core_rules
+    recorder.record_unsampled = True
+    return Held(recorder.ring, Store(rules=plan.store_rules, reasons=plan.reasons), plan.reasons)
+
+
+def _trace_number(trace_id: int | str) -> int:
+    """A trace id as a number, from one or from its hexadecimal text."""
+    number = trace_id
+    if isinstance(number, str):
+        try:
+            number = int(number.strip(), 16)
+        except ValueError:
+            number = 0
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 1 << 128:
+        raise ConfigurationError(f"trace_id={trace_id!r}: use a trace id, a number or 32 hexadecimal digits")
+    return number
+
+
+def _nanoseconds(name: str, seconds: float) -> int:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
+        raise ConfigurationError(f"{name}={seconds!r}: use a time of 0 or more, in seconds")
+    return round(seconds * 1e9)
 
 
 def _exporter(settings: Any) -> Exporter:
@@ -175,6 +252,9 @@ def configure(
     service_name: str | None = None,
     resource: Mapping[str, Any] | None = None,
     sampler: Sampler | str | float | None = None,
+    tail: Iterable[Rule | str] | str | None = None,
+    incident: Incident | Iterable[Incident] | None = None,
+    control_file: str | None = None,
     exporter: Exporter | str | None = None,
     propagators: Iterable[Propagator | str] | None = None,
     span_limits: SpanLimits | None = None,
@@ -194,7 +274,10 @@ def configure(
 
     Each argument wins over ``FASTTRACE_*``, that over ``OTEL_*``, that over the default.
     ``service_name``: what the traces call this program. ``resource``: more attributes of it.
-    ``sampler``: one of ``fasttrace.sampling``, a name or a ratio; default: everything, as the parent says.
+    ``sampler``: one of ``fasttrace.sampling``, a name, a ratio, or a preset (``development``, ``production``,
+    ``auto``); default: everything, as the parent says. ``tail``: rules of ``fasttrace.sampling.tail``, for traces
+    that are kept whole whatever the sampler said. ``incident``: what raises the sampler's ratio by itself.
+    ``control_file``: how ``fasttrace sampling`` reaches this process while it runs; ``none`` for not at all.
     ``exporter``: an exporter or ``otlp``, ``otlp-grpc``, ``zipkin``, ``jsonlines``, ``console``, ``memory``,
     ``spool``, ``none``; default: ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
     ``propagators``: names or objects for ``extract`` and ``inject``, in order. ``baggage_attributes``: names of
@@ -214,6 +297,9 @@ def configure(
         service_name=service_name,
         resource=resource,
         sampler=sampler,
+        tail=tail,
+        incident=incident,
+        control_file=control_file,
         exporter=exporter,
         span_limits=span_limits,
         id_generator=id_generator,
@@ -257,6 +343,32 @@ def active_spans() -> list[Span]:
     return [] if _provider is None else _provider.active_spans()
 
 
+def keep_trace(note: str | None = None) -> bool:
+    """Keep the current trace whatever the sampler said; whether all of it will be there.
+
+    With tail rules the whole trace is kept, and later calls tell others to keep their parts. Without, a trace that is
+    left out is recorded from here on, below the current span, and the answer is False. ``note`` becomes the attribute
+    ``fasttrace.keep_note`` of the current span.
+    """
+    span = current_span()
+    kept: bool = span._keep(TAIL_KEEP)
+    if note is not None:
+        span.set_attribute("fasttrace.keep_note", note)
+    if kept and not span.is_recording() and _provider is not None:
+        # Its record, which would say so, is already on its way.
+        _provider.pipeline.recall(lambda store: store.recall(span.trace_id, TAIL_KEEP))
+    return kept
+
+
+def recall(trace_id: int | str, neighbours: float | None = None) -> int:
+    """Export what is still held of a trace that was, or would be, left out; how many spans those are.
+
+    With ``neighbours`` also the traces that ran within so many seconds of it. There is something to recall only with
+    tail rules; ``stats()["recall_seconds"]`` is how far back the memory reaches. Raises ConfigurationError.
+    """
+    return 0 if _provider is None else _provider.recall(trace_id, neighbours)
+
+
 def stats() -> dict[str, Any]:
     """What became of every span of this process, and why. Every key is always there, all zero before ``configure``.
 
@@ -267,7 +379,10 @@ def stats() -> dict[str, Any]:
     ``active``: have not ended. ``abandoned``: were collected without an end.
     ``queued``: wait in memory to be sent, or are being sent. ``queued_bytes``: their size;
     ``max_queue_spans``, ``max_queue_bytes``: the bounds of both.
-    ``held``: would be left out, but could still be recalled.
+    ``held``: wait for their trace's verdict, or would be left out and could still be recalled, in ``held_traces``
+    traces; ``held_bytes``: what they take. ``recall_seconds``: how far back those reach.
+    ``kept_traces``: traces that were kept, by reason. ``truncated_traces``: grew too large and lost spans.
+    ``sampler_errors``: decisions that failed. ``sampling``: the sampler, its ratio, boosts, control file, incidents.
     ``spooled``: wait on disk for the receiver to come back.
     ``exported``: were delivered, in ``batches`` requests. ``sampled_out``: were left out by the sampler.
     ``dropped``: were lost, by reason. ``queue_full``: no room in memory. ``too_large``: above 4 MiB. ``encode_error``:

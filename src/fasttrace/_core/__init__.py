@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "tail", "span")
+MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
 
 
 def _missing(error: ModuleNotFoundError) -> bool:
@@ -87,11 +87,12 @@ if TYPE_CHECKING:
     from fasttrace._core._python.context import Context, SpanContext, attach, current_node, detach
     from fasttrace._core._python.ring import Ring
     from fasttrace._core._python.span import Recorder, Span, Tracer, current_span
+    from fasttrace._core._python.store import Store
 else:
     ids, headers, otlp, decode = (_loaded[name] for name in ("ids", "headers", "otlp", "decode"))
     Context, SpanContext = _loaded["context"].Context, _loaded["context"].SpanContext
     attach, detach, current_node = (getattr(_loaded["context"], name) for name in ("attach", "detach", "current_node"))
-    Ring = _loaded["ring"].Ring
+    Ring, Store = _loaded["ring"].Ring, _loaded["store"].Store
     Recorder, Span, Tracer = (getattr(_loaded["span"], name) for name in ("Recorder", "Span", "Tracer"))
     current_span = _loaded["span"].current_span
 
@@ -113,6 +114,7 @@ __all__ = [
     "SpanLink",
     "Status",
     "StatusCode",
+    "Store",
     "TraceState",
     "Tracer",
     "attach",

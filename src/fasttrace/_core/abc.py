@@ -1,6 +1,6 @@
 """The contract of the core: what ``_cython`` and ``_python`` both provide, with the docstrings of record.
 
-Both implementations have the modules ``ids``, ``context``, ``headers``, ``otlp``, ``decode``, ``ring``
+Both implementations have the modules ``ids``, ``context``, ``headers``, ``otlp``, ``decode``, ``ring``, ``store``
 and ``span``, with the same names, signatures, results, errors and bytes. Attribute names, function
 names and parameter names below are theirs. Loaded by type checkers and tests only.
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from fasttrace._core.layout import TAIL_RECALL
 from fasttrace._core.types import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode
 from fasttrace._core.types import TraceState as TraceState
 
@@ -264,6 +265,101 @@ class Ring(Protocol):
 
     def reset_after_fork(self) -> None:
         """In a forked child: forget everything, take new locks; what was queued belongs to the parent."""
+        ...
+
+
+# --- store -----------------------------------------------------------------------------------------
+
+
+class Store(Protocol):
+    """Module ``store``. The traces whose spans have ended, held until it is known which of them are exported.
+
+    ``Store(*, max_bytes=32 MiB, max_trace_bytes=2 MiB, grace_ns=10**9, remember=32_768, rules=(), reasons=None)``. For
+    one thread at a time: the caller holds a lock of his own for every call and every look at a figure. Every step
+    depends on the records and on ``now_ns`` (``time.monotonic_ns``; one that is smaller than the last counts as the
+    last), never on a clock or on the order of a hash table.
+
+    A trace is *undecided*, *kept*, *dropped* (held all the same, for a recall) or *gone* (dropped, and evicted). A
+    record with a bit set (the tail bits of its header, or ``SAMPLED``, which is ``TAIL_HEAD``) keeps its trace at
+    once, whatever it was: the records that are held come first, in order. Later ones follow at once. A local root
+    without one is judged by the rules of the store, if its trace is undecided or dropped, and sets those bits that
+    match; if none does, an undecided trace is dropped by the first ``tick`` that is ``grace_ns`` later, counted from
+    its last local root. Late records of a dropped trace join it and leave its place as it is; those of one that is
+    gone are sampled out.
+
+    ``rules``: ``("rare", bit, count, window_ns)`` keeps the first ``count`` local roots of a route hash in each
+    window, ``now_ns // window_ns``; ``("percentile", bit, parts_per_million)`` those for which, of all local roots of
+    their route so far, themselves included and at least 100, at most the rest of the million is in their
+    ``duration_bucket`` or above (all counts of a route are halved when they reach 4,096); ``("baseline", bit,
+    threshold)`` those whose id's low 56 bits are at or above the threshold. Each local root is an observation to all
+    of them, whatever its trace is. 1,024 routes are told apart (by ``rare`` in each window); the rest share one place.
+    A rule that is none of these is a ValueError.
+
+    ``reasons`` are 32 names, or None, of the bits. Local roots get the attribute ``fasttrace.keep_reason`` when they
+    are kept, with the name of the lowest bit that their trace has by then: it is appended to the record.
+
+    A trace counts 160 bytes as long as it is known, a record its length and 32. Over ``max_bytes`` the dropped go
+    first, in the order in which they were dropped, and are sampled out; then the undecided, by last activity, counted
+    as ``trace_evicted``; then the kept and gone are forgotten, by last use, of which there are also never more than
+    ``remember``, nor than fit a quarter of ``max_bytes``. A record that would bring what its trace holds over
+    ``max_trace_bytes`` is not held and counted as ``trace_evicted``; its bits count, and so does the end of a local
+    root. Kept records that wait for ``take`` are outside these bounds.
+    """
+
+    held_spans: int
+    held_bytes: int
+    kept_spans: int
+    kept_bytes: int
+    next_due_ns: int
+
+    def add(self, records: bytes, now_ns: int) -> None:
+        """Whole records, as ``Ring.take`` gives them; ValueError, and nothing added, for anything else.
+
+        A record for which there is no memory is counted as ``trace_evicted``.
+        """
+        ...
+
+    def tick(self, now_ns: int) -> None:
+        """Drop the traces whose grace is over; ``next_due_ns`` is when there will be one, 0 if none waits."""
+        ...
+
+    def settle(self, now_ns: int) -> None:
+        """End the grace: drop all traces that wait for it."""
+        ...
+
+    def close(self, now_ns: int) -> None:
+        """The end of the process: drop whatever is not kept; what was held is sampled out."""
+        ...
+
+    def take(self, max_spans: int, max_bytes: int) -> bytes:
+        """Kept records, oldest first, at most so many and so many bytes (but at least one); b"" when there are none."""
+        ...
+
+    def recall(self, trace_id: int, bit_mask: int = TAIL_RECALL, neighbours_ns: int = -1) -> int:
+        """Keep a trace for these bits; how many spans are kept now that were not, 0 for one that is not known.
+
+        With ``neighbours_ns`` of 0 or more also all held traces whose records' wall-clock interval overlaps that of
+        its records, widened by so much at both ends: first those dropped, as they were dropped, then the undecided by
+        last activity. ValueError for an id, bits or a time out of range.
+        """
+        ...
+
+    def recall_recent(self, since_ns: int, bit_mask: int = TAIL_RECALL) -> int:
+        """Keep all held traces whose last record came at or after ``since_ns``, in the same order as neighbours."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Figures: traces, spans and bytes by where they are, and what was lost.
+
+        ``traces``, ``undecided``, ``dropped`` and ``remembered`` are traces, ``held_*`` and ``kept_*`` spans and bytes.
+        Cumulative: ``sampled_out`` and ``trace_evicted`` spans; ``evicted_traces`` (undecided ones) and
+        ``truncated_traces``; ``kept_traces``, a dict from bits to traces whose lowest it was when they were kept.
+        ``oldest_dropped_ns`` is when the oldest dropped trace that is held got its last record, 0 without one.
+        """
+        ...
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: forget everything, and leave what the parent's thread may have been changing alone."""
         ...
 
 

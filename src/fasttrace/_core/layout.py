@@ -74,6 +74,21 @@ RING_LARGEST_SHARE = 8
 DEFAULT_QUEUE_SPANS = 10_000
 DEFAULT_QUEUE_BYTES = 16 * 1024 * 1024
 
+# The trace store. A trace in its table and a record that it holds count as at least what the compiled one spends.
+DEFAULT_STORE_BYTES = 32 * 1024 * 1024
+DEFAULT_TRACE_BYTES = 2 * 1024 * 1024
+DEFAULT_GRACE_NS = 1_000_000_000
+DEFAULT_REMEMBERED_TRACES = 32_768
+STORE_ENTRY_BYTES = 160
+STORE_RECORD_BYTES = 32
+# What is remembered of decided traces takes at most this share of the cap.
+STORE_REMEMBERED_SHARE = 4
+# Routes that a rule tells apart; the rest share one place.
+STORE_ROUTES = 1024
+# Local roots of a route before its percentiles are believed, and at which its counts are halved.
+PERCENTILE_FIRST = 100
+PERCENTILE_HALVED_AT = 4096
+
 # How deep attribute values may nest when encoding and when decoding; deeper values become None.
 MAX_VALUE_DEPTH = 32
 

@@ -54,7 +54,7 @@ def examine_settings(report: Report, problems: dict[str, str], spool: str | None
     if service.startswith("unknown_service"):
         service += ", unless the application names one: set FASTTRACE_SERVICE_NAME"
     report.ok("service.name", service)
-    _examine_sampler(report, found)
+    _examine_sampler(report, found, attributes)
     _examine_tail(report, found)
     if found.disabled:
         report.warning("disabled", "nothing is recorded", f"unset {found.sources['disabled']} to trace")
@@ -67,9 +67,10 @@ def examine_settings(report: Report, problems: dict[str, str], spool: str | None
     return found
 
 
-def _examine_sampler(report: Report, found: Settings) -> None:
+def _examine_sampler(report: Report, found: Settings, attributes: dict[str, Any]) -> None:
     try:
-        report.ok("sampling", repr(sampling.parse(found.sampler, found.sampler_argument)))
+        with report.warnings("sampler"):
+            report.ok("sampling", sampling.from_settings(found, attributes)[0].describe())
     except ConfigurationError as error:
         report.error("sampler", str(error), f"configure() raises for this: correct or unset {found.sources['sampler']}")
 

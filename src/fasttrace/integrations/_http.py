@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from fasttrace._core import headers
+from fasttrace._core.layout import TAIL_CALLEE, THRESHOLD_ASK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fasttrace._core import Span
+    from fasttrace._core import Span, Tracer
 
 _METHODS = frozenset(("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "QUERY"))
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -15,6 +18,24 @@ _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 def known_method(method: str) -> str:
     """The method if it is one of RFC 9110, RFC 5789 or the QUERY method, else "" (names stay few)."""
     return method if method in _METHODS else ""
+
+
+def asks(tracer: Tracer) -> bool:
+    """Whether a sampler wants to see a span's attributes before it begins; they cost nothing before they are needed."""
+    recorder = tracer.recorder
+    return recorder is not None and THRESHOLD_ASK in recorder.thresholds
+
+
+def heed_trace_response(span: Span, value: str | None) -> None:
+    """Keep the trace here if a callee says in its ``traceresponse`` that it is kept there.
+
+    W3C Trace Context, "Trace Context HTTP Response Headers Format" (draft).
+    """
+    if value is None or not span.is_recording():
+        return
+    answer = headers.parse_traceparent(value)
+    if answer is not None and answer.sampled and answer.span_context.trace_id == span.trace_id:
+        span._keep(TAIL_CALLEE)
 
 
 def error_type(error: BaseException) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fasttrace._core import SpanKind, StatusCode
+from fasttrace._core import SpanKind, StatusCode, headers
 from fasttrace._version import __version__
 from fasttrace.context import Context, attach, detach
-from fasttrace.integrations._http import known_method, note_exception, split_host
+from fasttrace.integrations._http import asks, known_method, note_exception, split_host
 from fasttrace.integrations._routes import Routes
 from fasttrace.propagation import extract
 from fasttrace.provider import get_tracer
@@ -40,7 +40,8 @@ class TracingMiddleware:
     get the caller's context and no span; anything else is left alone.
 
     ``skip``: paths that get no span (``{"/healthz"}``), or a function of the scope that returns
-    True for those. ``tracer``: the tracer to use, by default the process's.
+    True for those. ``tracer``: the tracer to use, by default the process's. ``trace_response``: tell
+    callers in a ``traceresponse`` header whether the trace is kept, as far as known when the response starts.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TracingMiddleware:
         *,
         tracer: Tracer | None = None,
         skip: Collection[str] | Callable[[Scope], bool] | None = None,
+        trace_response: bool = False,
     ) -> None:
         self.app = app
         self._tracer = get_tracer("fasttrace.integrations.asgi", __version__) if tracer is None else tracer
@@ -56,6 +58,7 @@ class TracingMiddleware:
             skip = (skip,)
         self._skip = skip if skip is None or callable(skip) else frozenset(skip).__contains__
         self._skip_takes_scope = callable(skip)
+        self._trace_response = trace_response
         self._routes = Routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,13 +76,15 @@ class TracingMiddleware:
             return
         scope[_SEEN] = True
         method = known_method(scope["method"])
-        span = self._tracer.start_as_current_span(method or "HTTP", extract(scope["headers"], _NO_PARENT), SERVER)
-        with span:
+        parent = extract(scope["headers"], _NO_PARENT)
+        attributes = _request_attributes(scope, method) if asks(self._tracer) else None
+        with self._tracer.start_as_current_span(method or "HTTP", parent, SERVER, attributes) as span:
             if not span.is_recording():
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, _watched(span, send) if span._observed else send)
                 return
-            span.set_attributes(_request_attributes(scope, method))
-            response = _Response(span, scope, send, self._routes)
+            if attributes is None:
+                span.set_attributes(_request_attributes(scope, method))
+            response = _Response(span, scope, send, self._routes, self._trace_response)
             try:
                 await self.app(scope, receive, response.send)
             except BaseException as error:
@@ -97,12 +102,24 @@ class TracingMiddleware:
             detach(context, token)
 
 
+def _watched(span: Span, send: Send) -> Send:
+    """For a request that is not recorded, but counted: whether it failed."""
+
+    async def watch(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 500:
+            span.set_status(StatusCode.ERROR)
+        await send(message)
+
+    return watch
+
+
 class _Response:
     """Watches one response go by."""
 
-    __slots__ = ("_root_path", "_routes", "_scope", "_send", "_span", "status")
+    __slots__ = ("_root_path", "_routes", "_scope", "_send", "_span", "_trace_response", "status")
 
-    def __init__(self, span: Span, scope: Scope, send: Send, routes: Routes) -> None:
+    def __init__(self, span: Span, scope: Scope, send: Send, routes: Routes, trace_response: bool) -> None:
+        self._trace_response = trace_response
         self._span = span
         self._scope = scope
         self._send = send
@@ -119,6 +136,9 @@ class _Response:
             if status >= 500:
                 span.set_attribute("error.type", str(status))
                 span.set_status(StatusCode.ERROR)
+            if self._trace_response:
+                answer = (b"traceresponse", headers.format_traceparent(span).encode("ascii"))
+                message["headers"] = [*message.get("headers", ()), answer]
             await self._send(message)
         elif kind == "http.response.body" and not message.get("more_body", False):
             await self._send(message)

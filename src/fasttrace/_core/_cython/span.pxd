@@ -55,6 +55,7 @@ cdef struct Account:
     char line[128]
 
 cdef class Recorder:
+    cdef object __weakref__
     cdef readonly Ring ring
     cdef readonly object limits
     cdef readonly list scopes

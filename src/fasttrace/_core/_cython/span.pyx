@@ -1585,6 +1585,11 @@ cdef class Span(Node):
         if self.state == RECORDING or self.options & LIGHT:
             record(self, exception, False)
 
+    @property
+    def _observed(self):
+        """Whether this is a local root that is timed though it is not recorded: its status counts."""
+        return (self.options & LIGHT) != 0
+
     def _keep(self, bits):
         """Keep the trace for these reasons; whether it is kept whole. Without tail rules it is sampled from here on."""
         if self.local_trace is not None:

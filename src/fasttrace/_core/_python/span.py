@@ -937,6 +937,11 @@ class Span(Node):
         if self._state == _RECORDING or self._light:
             self._note(exception, False)
 
+    @property
+    def _observed(self) -> bool:
+        """Whether this is a local root that is timed though it is not recorded: its status counts."""
+        return self._light
+
     def _keep(self, bits: int) -> bool:
         """Keep the trace for these reasons; whether it is kept whole. Without tail rules it is sampled from here on."""
         if self._local_trace is not None:

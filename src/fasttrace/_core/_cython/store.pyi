@@ -1,0 +1,1 @@
+from fasttrace._core._python.store import Store as Store

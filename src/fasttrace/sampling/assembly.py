@@ -1,0 +1,54 @@
+"""What a provider's settings mean for sampling: the head sampler, and the plan of the tail rules."""
+
+from __future__ import annotations
+
+from fasttrace.errors import ConfigurationError
+from fasttrace.sampling import names
+from fasttrace.sampling.probability import ParentBased, Probability
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from fasttrace.config import Settings
+    from fasttrace.sampling.base import Sampler
+    from fasttrace.sampling.incident import Incident
+    from fasttrace.sampling.tail import Plan
+
+
+def assemble(
+    settings: Settings, resource: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+) -> tuple[Sampler, Plan | None]:
+    """The sampler and the plan of the tail rules, None without any.
+
+    With tail rules and no sampler the head keeps the baseline, below ParentBased, and nothing without one; beside a
+    sampler of the user's own the baseline is a rule like the others. A preset's rules give way to the user's.
+    Raises ConfigurationError.
+    """
+    sampler, preset_tail = names.from_settings(settings, resource)
+    rules = preset_tail if settings.tail is None else settings.tail
+    if not rules:
+        return sampler, None
+    from fasttrace.sampling import tail
+
+    head_is_baseline = settings.sampler is None or settings.tail is None
+    plan = tail.plan(rules, head_is_baseline)
+    if not plan.rules:
+        return sampler, None
+    if settings.sampler is None:
+        sampler = ParentBased(Probability(plan.baseline_ratio or 0.0))
+    return sampler, plan
+
+
+def incidents(given: Any) -> tuple[Incident, ...]:
+    """Incidents from one or several. Raises ConfigurationError for anything else."""
+    from fasttrace.sampling.incident import Incident
+
+    if given is None:
+        return ()
+    found = (given,) if isinstance(given, Incident) or not hasattr(given, "__iter__") else tuple(given)
+    for item in found:
+        if not isinstance(item, Incident):
+            raise ConfigurationError(f"incident={item!r}: use fasttrace.sampling.Incident(...), or a list of them")
+    return found

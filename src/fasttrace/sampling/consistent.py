@@ -1,0 +1,74 @@
+"""OpenTelemetry's consistent probability ("TraceState: Probability Sampling"): thresholds, randomness, tracestate.
+
+The core does the same for thresholds by itself; this is for samplers that decide in Python.
+"""
+
+from __future__ import annotations
+
+from fasttrace._core import TraceState
+from fasttrace._core.layout import RANDOMNESS_BITS, THRESHOLD_ALWAYS, THRESHOLD_NEVER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LOW_56 = (1 << RANDOMNESS_BITS) - 1
+LOW_64 = (1 << 64) - 1
+_HEX = frozenset("0123456789abcdef")
+_RV_LENGTH = len("rv:") + 14
+
+
+def threshold_of(ratio: float) -> int:
+    """What randomness must reach for this share of traces."""
+    # The ratio is scaled, not its complement, which would lose digits of a small one.
+    return THRESHOLD_NEVER - round(ratio * THRESHOLD_NEVER)
+
+
+def bound_of(ratio: float) -> int:
+    """What OpenTelemetry's TraceIdRatioBased compares the low 64 bits with, as the core has it: negative, or never."""
+    return -round(ratio * (1 << 64)) or THRESHOLD_NEVER
+
+
+def member_of(threshold: int) -> str:
+    """``th:`` and the threshold's 14 hex digits without trailing zeros; the highest that there is stands for never."""
+    digits = f"{min(threshold, LOW_56):014x}".rstrip("0")
+    return f"th:{digits or '0'}"
+
+
+def header_of(parent: Any) -> str:
+    """The tracestate of a parent: a Context, a Span or None."""
+    if parent is None:
+        return ""
+    context = getattr(parent, "span_context", parent)
+    return "" if context is None else str(context.trace_state.to_header())
+
+
+def randomness(trace_id: int, parent: Any) -> int:
+    """The parent's ``rv`` of 14 hex digits, else the low 56 bits of the trace id."""
+    if parent is not None:
+        header = header_of(parent)
+        if "rv:" in header:
+            for field in (TraceState(header).get("ot") or "").split(";"):
+                if field.startswith("rv:") and len(field) == _RV_LENGTH and _HEX.issuperset(field[3:]):
+                    return int(field[3:], 16)
+    return trace_id & LOW_56
+
+
+def keeps(threshold: int, trace_id: int, parent: Any) -> bool:
+    """Whether a threshold, of either kind, keeps a trace."""
+    if threshold < 0:
+        return trace_id & LOW_64 < -threshold
+    return threshold == THRESHOLD_ALWAYS or randomness(trace_id, parent) >= threshold
+
+
+def with_member(parent: Any, member: str | None) -> str | None:
+    """The parent's tracestate with this ``th``, or with none; all else stays. None when nothing changes."""
+    header = header_of(parent)
+    if member is None and "th:" not in header:
+        return None
+    state = TraceState(header)
+    fields = [field for field in (state.get("ot") or "").split(";") if field and not field.startswith("th:")]
+    if member is not None:
+        fields.insert(0, member)
+    changed = state.add("ot", ";".join(fields)) if fields else state.delete("ot")
+    return None if changed is state else changed.to_header()

@@ -1,0 +1,190 @@
+"""Strategies that Jaeger hands out (its HTTP endpoint ``/sampling``), asked for by a thread of their own."""
+
+from __future__ import annotations
+
+from fasttrace import _log, _threads
+from fasttrace._core import Context, attach, detach, ids
+from fasttrace.errors import ConfigurationError
+from fasttrace.sampling import checks, clock, strategies
+from fasttrace.sampling.base import ALWAYS, ENTRIES, NEVER, Sampler, check_sampler
+from fasttrace.sampling.probability import Probability
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fasttrace.sampling.base import Answer, Members, Thresholds
+
+TIMEOUT_SECONDS = 5.0
+MAX_ANSWER_BYTES = 1 << 20
+# What is current while it asks: what an instrumented urllib3 traces of it is left out.
+_UNTRACED = Context(sampled=False)
+
+
+class JaegerRemote(Sampler):
+    """Decides as the strategy that Jaeger has for this service, asked for every ``interval`` seconds while spans begin.
+
+    ``url`` is ``http://jaeger:5778/sampling`` (the path may be left out); ``service_name`` is that of the provider
+    unless given; ``initial`` decides until the first answer. An answer that can't be had or used leaves the last one in
+    force. Strategies are probabilistic, rate limiting, and by operation. Decides where a trace comes into this
+    process; below a local parent spans do what that did. Raises ConfigurationError.
+    """
+
+    _boosted = ENTRIES
+
+    def __init__(
+        self, url: str, service_name: str | None = None, interval: float = 60, initial: Sampler | None = None
+    ) -> None:
+        # Not in the thread: a fork in the middle of an import leaves a child that waits for the rest for ever.
+        import json  # noqa: F401
+
+        import urllib3  # noqa: F401
+
+        self.url = _endpoint(url)
+        if service_name is not None and (not isinstance(service_name, str) or not service_name):
+            raise ConfigurationError(
+                f"service_name={service_name!r}: use the service's name, or None for the provider's"
+            )
+        self.service_name = service_name
+        self.interval = checks.positive(interval, "interval")
+        self.initial = Probability(0.001) if initial is None else check_sampler(initial, "initial")
+        self.strategy: Sampler = self.initial
+        self.last_error: str | None = None
+        self.polls = 0
+        self._answer: Any = None
+        self._next_ns = 1  # long ago: the first span asks
+        # One thread at a time asks; in a forked child there is none.
+        self._lock = clock.Lock()
+        self._polling: int | None = None
+
+    # --- asking
+
+    def poll(self) -> bool:
+        """Ask once and take over the answer; False, with ``last_error``, when the last strategy stays in force."""
+        token = attach(_UNTRACED)
+        try:
+            answer = strategies.read(_fetch(self.url, self.service_name or "unknown_service"))
+            error = None
+        except Exception as problem:  # whatever a server sends, the last strategy stays
+            error = f"{type(problem).__name__}: {problem}"
+        finally:
+            detach(_UNTRACED, token)
+        self.polls += 1
+        if error is not None:
+            self.last_error = error
+            if _log.due("sampling.remote"):
+                _log.warning(
+                    "sampling.remote", "sampling: %s gives no strategy (%s); %r stays", self.url, error, self.strategy
+                )
+            return False
+        self.last_error = None
+        if answer != self._answer:  # else buckets would be full again every minute
+            self._answer = answer
+            self.strategy = strategies.sampler(answer)
+            self._changed("%s says %r for %s", self.url, self.strategy, self.service_name)
+        return True
+
+    def _due_ns(self) -> int:
+        boost = super()._due_ns()
+        return min(boost, self._next_ns) if boost else self._next_ns
+
+    def _wake(self, now: int) -> None:
+        super()._wake(now)
+        generation = ids.fork_generation()
+        with self._lock:
+            if now < self._next_ns:
+                return
+            self._next_ns = now + round(self.interval * clock.SECOND_NS)
+            if self._polling == generation:
+                return
+            self._polling = generation
+        try:
+            _threads.original("start_new_thread")(self._run, ())
+        except RuntimeError:  # the interpreter ends
+            self._polling = None
+
+    def _run(self) -> None:
+        try:
+            self.poll()
+        finally:
+            self._polling = None
+
+    # --- deciding
+
+    def _thresholds(self) -> Thresholds:
+        found = self.strategy.thresholds()
+        return (found[0], found[1], found[2], ALWAYS, NEVER)
+
+    def _members(self) -> Members:
+        found = self.strategy.ot_members()
+        return (found[0], found[1], found[2], None, None)
+
+    def _decide(
+        self, rule: int, parent: Any, trace_id: int, name: str, kind: Any, attributes: Any, links: Any
+    ) -> Answer:
+        return self.strategy.judge(rule, parent, trace_id, name, kind, attributes, links)
+
+    def _ratio(self) -> float | None:
+        return self.strategy._ratio()
+
+    def state(self) -> dict[str, Any]:
+        """As for every sampler, with ``remote``: ``url``, ``strategy``, the number of ``polls``, ``last_error``."""
+        remote = {
+            "url": self.url,
+            "strategy": repr(self.strategy),
+            "polls": self.polls,
+            "last_error": self.last_error,
+        }
+        return {**super().state(), "remote": remote}
+
+    def __repr__(self) -> str:
+        return f"JaegerRemote({self.url!r})"
+
+
+def _endpoint(url: Any) -> str:
+    from urllib.parse import urlsplit
+
+    example = "use a URL without credentials, such as http://localhost:5778/sampling"
+    if not isinstance(url, str):
+        raise ConfigurationError(f"url={url!r}: {example}")
+    try:
+        parts = urlsplit(url.strip())
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if good and parts.username is None and parts.password is None and not parts.query and not parts.fragment:
+        return url.strip().rstrip("/") + ("/sampling" if parts.path in ("", "/") else "")
+    raise ConfigurationError(f"url={'...' if '@' in url else url!r}: {example}")
+
+
+def _fetch(url: str, service: str) -> bytes:
+    """The body of Jaeger's answer. Raises for any other answer, and for one that is too long or too late."""
+    import urllib3
+
+    deadline = clock.now_ns() + round(TIMEOUT_SECONDS * clock.SECOND_NS)
+    pool = urllib3.PoolManager(num_pools=1, maxsize=1)
+    try:
+        response = pool.request(
+            "GET",
+            url,
+            fields={"service": service},
+            timeout=urllib3.Timeout(total=TIMEOUT_SECONDS),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            if response.status != 200:
+                raise ValueError(f"it answered {response.status}")
+            body = b""
+            while data := response.read1(MAX_ANSWER_BYTES + 1 - len(body), decode_content=True):
+                body += data
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise ValueError(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
+                if clock.now_ns() > deadline:
+                    raise TimeoutError("its answer did not end in time")
+            return body
+        finally:
+            response.close()
+    finally:
+        pool.clear()
