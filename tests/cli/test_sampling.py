@@ -18,37 +18,26 @@ from fasttrace.sampling import control
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
-# A process as an application runs it: a governor that is called again and again, and tells what is in force.
-WORKER = """
-import os, sys, time
-from fasttrace.sampling.control import Control, chosen_path
-from fasttrace.sampling.governor import Governor
-
-class Ratio:
-    ratio = 0.01
-    boosted = (0.0, 0.0)
-    def set_ratio(self, ratio):
-        self.ratio = ratio
-    def boost(self, ratio, seconds):
-        self.boosted = (ratio, time.monotonic() + seconds)
-    def end_boost(self):
-        self.boosted = (0.0, 0.0)
-    def effective(self):
-        return max(self.ratio, self.boosted[0] if time.monotonic() < self.boosted[1] else 0.0)
-
-recalled = []
-sampler = Ratio()
-path = chosen_path(os.environ.get("FASTTRACE_CONTROL_FILE"), os.environ)
-governor = Governor(
-    sampler, dict, Control(path), (), lambda trace_id: recalled.append(f"{trace_id:032x}") or 1,
-    lambda seconds: recalled.append(seconds) or 1,
-)
+# An application that serves a request again and again, and tells what is in force: the ratio, whether the trace that was
+# dropped at first has been recalled, whether the file is refused.
+WORKER = f"""
+import time
+import fasttrace
+provider = fasttrace.configure(service_name="worker", sampler=0.01, tail="error", exporter="memory")
+tracer = fasttrace.get_tracer("worker")
+parent = fasttrace.extract({{"traceparent": "00-{TRACE_ID}-00f067aa0ba902b7-00"}})
+with tracer.start_as_current_span("asked for", context=parent):
+    pass
 before = None
 while True:
-    governor.tick()
-    now = (sampler.effective(), recalled, bool(governor.state()["control_file"]["error"]))
-    if repr(now) != before:
-        before = repr(now)
+    with tracer.start_as_current_span("request"):
+        pass
+    state = fasttrace.stats()["sampling"]
+    ratio = max(state["ratio"], state["boost"]["ratio"] if state["boost"] else 0.0)
+    recalled = any(span.name == "asked for" for span in provider.exporter.spans)
+    now = repr((ratio, recalled, bool(state["control_file"]["error"])))
+    if now != before:
+        before = now
         print(before, flush=True)
     time.sleep(0.05)
 """
@@ -74,7 +63,7 @@ class Worker:
             text=True,
             env={**os.environ, **environment},
         )
-        assert self.next() == (0.01, [], False)
+        assert self.next() == (0.01, False, False)
 
     def next(self) -> Any:
         """What is in force, once it is something else."""
@@ -107,10 +96,10 @@ def test_every_process_follows_what_the_command_writes(workers: list[Worker], pa
         assert run.stdout.startswith(f"{path}: ")
         return [worker.next() for worker in workers]
 
-    assert told("ratio", "5%") == [(0.05, [], False)] * 2
-    assert told("boost", "100%", "--for", "10m") == [(1.0, [], False)] * 2
-    assert told("recall", TRACE_ID, "--seconds", "30") == [(1.0, [TRACE_ID, 30.0], False)] * 2
-    assert told("reset") == [(0.01, [TRACE_ID, 30.0], False)] * 2
+    assert told("ratio", "5%") == [(0.05, False, False)] * 2
+    assert told("boost", "100%", "--for", "10m") == [(1.0, False, False)] * 2
+    assert told("recall", TRACE_ID) == [(1.0, True, False)] * 2
+    assert told("reset") == [(0.01, True, False)] * 2
 
 
 def test_a_boost_falls_back_by_itself_in_every_process(workers: list[Worker], path: Path) -> None:
@@ -124,7 +113,7 @@ def test_a_file_with_an_error_changes_nothing_and_is_told_once_by_each(workers: 
     fasttrace("sampling", "ratio", "0.5", "--file", str(path))
     assert [worker.next()[0] for worker in workers] == [0.5, 0.5]
     path.write_text("ratio = 1.5\n")
-    assert [worker.next() for worker in workers] == [(0.5, [], True)] * 2
+    assert [worker.next() for worker in workers] == [(0.5, False, True)] * 2
     time.sleep(2.2)  # time to look twice more
     said = [worker.stop() for worker in workers]
     for text in said:
