@@ -146,7 +146,7 @@ class TracerProvider:
 
     def stats(self) -> dict[str, Any]:
         """What became of every span of this process, and why; see ``fasttrace.stats``."""
-        return {**self.pipeline.stats(), "sampling": {**self.sampler.state(), **self._governor.state()}}
+        return {**self.pipeline.stats(), "sampling": {**self._governor.state(), **self.sampler.state()}}
 
     def recall(self, trace_id: int | str, neighbours: float | None = None) -> int:
         """Export what is still held of a trace; see ``fasttrace.recall``."""
