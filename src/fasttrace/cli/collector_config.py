@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 
-from fasttrace.sampling import collector, tail
-
-USUAL = "latency=2s,error,http_5xx,exception,baseline=1%"
+from fasttrace.sampling import collector, names, tail
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the tiers that were asked for; raises ConfigurationError for rules or places that can't be used."""
-    rules = tail.plan(arguments.tail or os.environ.get("FASTTRACE_TAIL") or USUAL).rules
+    rules = tail.plan(arguments.tail or os.environ.get("FASTTRACE_TAIL") or names.PRODUCTION_TAIL).rules
     parts = []
     if arguments.tier != "sampler":
         parts.append(collector.load_balancer(arguments.samplers))
