@@ -93,6 +93,15 @@ def test_the_plan_gives_the_core_and_the_store_their_rules_in_the_users_order() 
     }
 
 
+@given(st.lists(rules, max_size=27))
+def test_the_core_takes_every_plan(core: Any, made: list[tail.Rule]) -> None:
+    try:
+        plan = tail.plan(made)
+    except ConfigurationError:
+        return  # two of one name
+    assert core.tail.TailRules(plan.core_rules).rules == plan.core_rules
+
+
 def test_beside_a_sampler_of_the_users_the_baseline_is_a_rule_of_the_store() -> None:
     plan = tail.plan("error,baseline=25%,latency", head_is_baseline=False)
     assert plan.core_rules == (("error", 1), ("latency", 3, 2_000_000_000))
