@@ -730,6 +730,7 @@ cdef bint decide_slowly(
         expire(recorder)
     with cython.critical_section(recorder):
         compare = recorder.compare[rule]
+        member = recorder.members[rule]
     if compare.flip:
         return ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
     if compare.threshold == ASK:
@@ -743,8 +744,12 @@ cdef bint decide_slowly(
         value = randomness(span.header)
         if value is not None:
             sampled = <uint64_t> value >= compare.threshold
-    if compare.marked:
-        mark(recorder, span, rule, sampled)
+    if member is not None:
+        # The tracestate says with which threshold a trace was sampled; one that was not has none.
+        if span.header is not None:
+            span.header = with_threshold(span.header, member if sampled else None)
+        elif sampled:
+            span.header = "ot=" + <str> member
     return sampled
 
 
@@ -755,21 +760,6 @@ cdef int expire(Recorder recorder) except -1:
             recorder.on_expire()
         except Exception:
             pass  # a sampler's troubles are logged where they arise; the application must not see them here
-    return 0
-
-
-cdef int mark(Recorder recorder, Span span, int rule, bint sampled) except -1:
-    """The tracestate says with which threshold a trace was sampled; one that was not has none."""
-    cdef tuple members
-    with cython.critical_section(recorder):
-        members = recorder.members
-    if members[rule] is None:
-        return 0
-    if span.header is None:
-        if sampled:
-            span.header = "ot=" + members[rule]
-    else:
-        span.header = with_threshold(span.header, members[rule] if sampled else None)
     return 0
 
 

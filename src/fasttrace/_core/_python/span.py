@@ -140,8 +140,8 @@ class Recorder:
         self.ring = ring
         self.limits = SpanLimits() if limits is None else limits
         self.scopes: list[InstrumentationScope] = []
-        self.thresholds = thresholds
-        self.ot_members = (None,) * 5
+        # One object, so that a span that begins while both are replaced never has one of each.
+        self._decisions = check_thresholds(thresholds), check_ot_members((None,) * 5)
         self.decide: Callable[..., tuple[Any, Any, Any]] | None = None
         self.on_expire: Callable[[], None] | None = None
         self.expires_ns = 0
@@ -185,19 +185,19 @@ class Recorder:
 
     @property
     def thresholds(self) -> tuple[int, ...]:
-        return self._thresholds
+        return self._decisions[0]
 
     @thresholds.setter
     def thresholds(self, values: tuple[int, ...]) -> None:
-        self._thresholds = check_thresholds(values)
+        self._decisions = check_thresholds(values), self._decisions[1]
 
     @property
     def ot_members(self) -> tuple[str | None, ...]:
-        return self._ot_members
+        return self._decisions[1]
 
     @ot_members.setter
     def ot_members(self, values: tuple[str | None, ...]) -> None:
-        self._ot_members = check_ot_members(values)
+        self._decisions = self._decisions[0], check_ot_members(values)
 
     @property
     def tail_rules(self) -> tuple[tuple[Any, ...], ...]:
@@ -287,7 +287,8 @@ class Recorder:
         """Whether a span is sampled, and the attributes that a sampler adds."""
         if self.expires_ns and time.monotonic_ns() >= self.expires_ns:
             self._expire()
-        threshold = self._thresholds[rule]
+        thresholds, members = self._decisions
+        threshold = thresholds[rule]
         if threshold < 0:
             return span._trace_id & _LOW_64_BITS < -threshold, None
         if threshold == THRESHOLD_ASK:
@@ -297,7 +298,7 @@ class Recorder:
             given = randomness(span._header)
             value = value if given is None else given
         sampled = value >= threshold
-        member = self._ot_members[rule]
+        member = members[rule]
         if member is not None and (sampled or span._header is not None):
             span._header = with_threshold(span._header, member if sampled else None)
         return sampled, None
