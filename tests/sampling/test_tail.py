@@ -221,3 +221,9 @@ def test_the_variable_the_argument_and_none_at_all() -> None:
     found = config.resolve({"tail": rules}, {"FASTTRACE_TAIL": EVERYTHING})
     assert found.tail is rules and found.sources["tail"] == "argument"
     assert config.resolve({}, {}).tail is None and tail.parse(None) == () == tail.parse("")
+
+
+def test_the_rules_are_at_hand_in_sampling() -> None:
+    from fasttrace import sampling
+
+    assert sampling.tail.latency() == tail.latency() and "tail" in sampling.__all__
