@@ -41,13 +41,3 @@ def line(level: str, text: str, *arguments: Any) -> None:
         logging.getLogger(LOGGER).log(getattr(logging, level), text, *arguments)
     except Exception:  # a user's handler may do anything; ours is not the place to tell
         pass
-
-
-def notice(text: str, *arguments: Any) -> None:
-    """Write a line about a change that somebody has asked for, each of them. Never raises."""
-    try:
-        import logging
-
-        logging.getLogger(LOGGER).warning(text, *arguments)
-    except Exception:  # see above
-        pass

@@ -43,7 +43,9 @@ class _Route:
             if self.rate is None:
                 self.rate = observed
             else:
-                self.rate += (observed - self.rate) * (1 - (1 - SMOOTHING) ** seconds)
+                # Of logarithms: a rate falls to a hundredth as fast as it rises a hundredfold.
+                old = (1 - SMOOTHING) ** seconds
+                self.rate = self.rate**old * observed ** (1 - old)
             self.since_ns = now
             self.count = 0
             self._follow(self.rate, target)

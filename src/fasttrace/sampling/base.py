@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 ALWAYS = layout.THRESHOLD_ALWAYS
 NEVER = layout.THRESHOLD_NEVER
-ASK = getattr(layout, "THRESHOLD_ASK", 2**56 + 1)
+ASK = layout.THRESHOLD_ASK
 
-DROP, RECORD, SAMPLE = 0, 1, 2
+DROP, RECORD, SAMPLE = layout.DECISION_DROP, layout.DECISION_RECORD_ONLY, layout.DECISION_RECORD_AND_SAMPLE
 # The five cases, as the core numbers them, and what rules and ParentBased call them.
 ROOT, REMOTE_SAMPLED, REMOTE_NOT_SAMPLED, LOCAL_SAMPLED, LOCAL_NOT_SAMPLED = range(5)
 ALL = (ROOT, REMOTE_SAMPLED, REMOTE_NOT_SAMPLED, LOCAL_SAMPLED, LOCAL_NOT_SAMPLED)
@@ -120,7 +120,7 @@ class Sampler:
             self._boost = Boost(ratio, clock.now_ns() + round(seconds * clock.SECOND_NS))
             self._changes += 1
         binding.refresh()
-        _log.notice("sampling: %r is boosted to a ratio of %g for %g s", self, ratio, seconds)
+        _log.line("WARNING", "sampling: %r is boosted to a ratio of %g for %g s", self, ratio, seconds)
 
     def end_boost(self) -> None:
         """End a boost before its time."""
@@ -135,14 +135,14 @@ class Sampler:
             self._boost = None
             self._changes += 1
         binding.refresh()
-        _log.notice("sampling: the boost of %r to a ratio of %g %s", self, boost.ratio, why)
+        _log.line("WARNING", "sampling: the boost of %r to a ratio of %g %s", self, boost.ratio, why)
 
     def _changed(self, text: str, *arguments: object) -> None:
         """Count, apply and log one change that was made."""
         with _changing:
             self._changes += 1
         binding.refresh()
-        _log.notice(f"sampling: {text}", *arguments)
+        _log.line("WARNING", f"sampling: {text}", *arguments)
 
     def _active_boost(self) -> Boost | None:
         boost = self._boost

@@ -1,6 +1,6 @@
 """Samplers bound to recorders: each recorder has its sampler's thresholds as they are now, and knows until when.
 
-A sampler may serve several recorders, and may stand inside of another one. Recorders are held weakly.
+A sampler may serve several recorders, and may stand inside of another one. Recorders are kept alive by nothing here.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 # One at a time brings the recorders up to date, so that none is left with what an earlier one has read.
 _lock = clock.Lock()
-_bindings: dict[int, _Binding] = {}
+_bindings: dict[int, weakref.ref[_Binding]] = {}
 
 
 class _Binding:
-    """One recorder and the sampler that decides for it."""
+    """One recorder and the sampler that decides for it; lives as long as the recorder, which calls it."""
 
-    __slots__ = ("recorder", "sampler")
+    __slots__ = ("__weakref__", "recorder", "sampler")
 
     def __init__(self, recorder: Any, sampler: Sampler) -> None:
-        key = id(recorder)
-        self.recorder = weakref.ref(recorder, lambda _: _bindings.pop(key, None))
+        self.recorder = recorder
         self.sampler = sampler
 
     def expire(self) -> None:
@@ -36,10 +35,7 @@ class _Binding:
         refresh()
 
     def refresh(self) -> None:
-        recorder = self.recorder()
-        if recorder is None:
-            return
-        sampler = self.sampler
+        recorder, sampler = self.recorder, self.sampler
         thresholds, members = sampler.thresholds(), sampler.ot_members()
         # A span that begins between the two lines gets a `th` that its randomness reaches all the same.
         if 0 <= thresholds[0] < recorder.thresholds[0]:
@@ -53,19 +49,19 @@ class _Binding:
 
 def bind(sampler: Sampler, recorder: Any) -> None:
     """Let a sampler decide for a recorder from now on, whatever is changed about it later."""
-    if not hasattr(recorder, "ot_members"):
-        recorder.thresholds = sampler.thresholds()
-        return
     binding = _Binding(recorder, sampler)
+    key = id(binding)
     recorder.decide = sampler.decide
     recorder.on_expire = binding.expire
     with _lock:
-        _bindings[id(recorder)] = binding
+        _bindings[key] = weakref.ref(binding, lambda _: _bindings.pop(key, None))
         binding.refresh()
 
 
 def refresh() -> None:
     """Bring every recorder up to date: something has changed about some sampler."""
     with _lock:
-        for binding in list(_bindings.values()):
-            binding.refresh()
+        for reference in list(_bindings.values()):
+            binding = reference()
+            if binding is not None:
+                binding.refresh()

@@ -5,7 +5,7 @@ The core does the same for thresholds by itself; this is for samplers that decid
 
 from __future__ import annotations
 
-from fasttrace._core import TraceState
+from fasttrace._core import tracestate
 from fasttrace._core.layout import RANDOMNESS_BITS, THRESHOLD_ALWAYS, THRESHOLD_NEVER
 
 TYPE_CHECKING = False
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 LOW_56 = (1 << RANDOMNESS_BITS) - 1
 LOW_64 = (1 << 64) - 1
-_HEX = frozenset("0123456789abcdef")
-_RV_LENGTH = len("rv:") + 14
 
 
 def threshold_of(ratio: float) -> int:
@@ -35,23 +33,25 @@ def member_of(threshold: int) -> str:
     return f"th:{digits or '0'}"
 
 
-def header_of(parent: Any) -> str:
-    """The tracestate of a parent: a Context, a Span or None."""
+def span_context_of(parent: Any) -> Any:
+    """The SpanContext of a parent, a Context, a Span or None; None without ids."""
     if parent is None:
-        return ""
-    context = getattr(parent, "span_context", parent)
-    return "" if context is None else str(context.trace_state.to_header())
+        return None
+    found = parent.get_span_context() if hasattr(parent, "get_span_context") else parent.span_context
+    return found if found is not None and found.is_valid else None
+
+
+def header_of(parent: Any) -> str:
+    """The tracestate of a parent."""
+    found = span_context_of(parent)
+    return "" if found is None else str(found.trace_state.to_header())
 
 
 def randomness(trace_id: int, parent: Any) -> int:
     """The parent's ``rv`` of 14 hex digits, else the low 56 bits of the trace id."""
-    if parent is not None:
-        header = header_of(parent)
-        if "rv:" in header:
-            for field in (TraceState(header).get("ot") or "").split(";"):
-                if field.startswith("rv:") and len(field) == _RV_LENGTH and _HEX.issuperset(field[3:]):
-                    return int(field[3:], 16)
-    return trace_id & LOW_56
+    header = header_of(parent)
+    given = tracestate.randomness(header) if header else None
+    return trace_id & LOW_56 if given is None else given
 
 
 def keeps(threshold: int, trace_id: int, parent: Any) -> bool:
@@ -64,11 +64,6 @@ def keeps(threshold: int, trace_id: int, parent: Any) -> bool:
 def with_member(parent: Any, member: str | None) -> str | None:
     """The parent's tracestate with this ``th``, or with none; all else stays. None when nothing changes."""
     header = header_of(parent)
-    if member is None and "th:" not in header:
+    if member is None and not header:
         return None
-    state = TraceState(header)
-    fields = [field for field in (state.get("ot") or "").split(";") if field and not field.startswith("th:")]
-    if member is not None:
-        fields.insert(0, member)
-    changed = state.add("ot", ";".join(fields)) if fields else state.delete("ot")
-    return None if changed is state else changed.to_header()
+    return tracestate.with_threshold(header or None, member) or ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from fasttrace import _log, _threads
 from fasttrace._core import Context, attach, detach, ids
 from fasttrace.errors import ConfigurationError
@@ -11,6 +13,7 @@ from fasttrace.sampling.probability import Probability
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from fasttrace.sampling.base import Answer, Members, Thresholds
@@ -53,9 +56,11 @@ class JaegerRemote(Sampler):
         self.polls = 0
         self._answer: Any = None
         self._next_ns = 1  # long ago: the first span asks
-        # One thread at a time asks; in a forked child there is none.
+        # Guards the start of the thread and its waking: there is one at a time in a process.
         self._lock = clock.Lock()
-        self._polling: int | None = None
+        self._generation: int | None = None  # of the process that has a thread
+        self._polling = False
+        self._asked: Any = None
 
     # --- asking
 
@@ -90,24 +95,35 @@ class JaegerRemote(Sampler):
 
     def _wake(self, now: int) -> None:
         super()._wake(now)
-        generation = ids.fork_generation()
         with self._lock:
             if now < self._next_ns:
                 return
             self._next_ns = now + round(self.interval * clock.SECOND_NS)
-            if self._polling == generation:
-                return
-            self._polling = generation
-        try:
-            _threads.original("start_new_thread")(self._run, ())
-        except RuntimeError:  # the interpreter ends
-            self._polling = None
+            self._ask()
 
-    def _run(self) -> None:
+    def _ask(self) -> None:
+        """Wake the thread, or start it in a process that has none; it is left alone while it asks."""
+        generation = ids.fork_generation()
+        if self._generation == generation:
+            if not self._polling and self._asked.locked():
+                self._asked.release()
+            return
+        # One thread for good: greenlet libraries would make, and leave behind, a hub for each that uses a socket.
+        self._asked, self._polling = _threads.original("allocate_lock")(), False
+        try:
+            _threads.original("start_new_thread")(_serve, (weakref.ref(self, _end(self._asked)), self._asked))
+        except RuntimeError:  # the interpreter ends
+            return
+        self._generation = generation
+
+    def _poll(self) -> None:
+        self._polling = True
         try:
             self.poll()
+        except Exception as problem:  # the thread goes on, and the view says why
+            self.last_error = f"{type(problem).__name__}: {problem}"
         finally:
-            self._polling = None
+            self._polling = False
 
     # --- deciding
 
@@ -139,6 +155,26 @@ class JaegerRemote(Sampler):
 
     def __repr__(self) -> str:
         return f"JaegerRemote({self.url!r})"
+
+
+def _end(asked: Any) -> Callable[[object], None]:
+    """What ends the thread of a sampler that is gone."""
+
+    def end(_reference: object) -> None:
+        if asked.locked():
+            asked.release()
+
+    return end
+
+
+def _serve(reference: Callable[[], JaegerRemote | None], asked: Any) -> None:
+    """The thread: asks whenever it is woken, for as long as there is a sampler to ask for."""
+    while asked.acquire():
+        sampler = reference()
+        if sampler is None:
+            return
+        sampler._poll()
+        del sampler
 
 
 def _endpoint(url: Any) -> str:

@@ -116,7 +116,7 @@ class Rules(Sampler):
     than local ones cost nothing there; below ParentBased they are asked for roots only. Raises ConfigurationError.
     """
 
-    _boosted = ENTRIES
+    _boosted = (*ENTRIES, LOCAL_SAMPLED)
 
     def __init__(self, rules: Iterable[Rule | Mapping[str, Any]], default: Any = True) -> None:
         if isinstance(rules, (str, bytes)) or hasattr(rules, "items") or not hasattr(rules, "__iter__"):

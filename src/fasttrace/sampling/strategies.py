@@ -79,7 +79,8 @@ def read(body: bytes) -> Strategy:
 
 
 def _operations(found: dict[str, Any]) -> Strategy:
-    listed = found.get("perOperationStrategies") or []
+    listed = found.get("perOperationStrategies")
+    listed = [] if listed is None else listed
     if not isinstance(listed, list):
         raise ValueError("its perOperationStrategies are no list")  # noqa: TRY004
     ratios: dict[str, float] = {}

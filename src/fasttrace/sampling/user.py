@@ -57,17 +57,16 @@ class UserSampler(Sampler):
 
     def _parent(self, parent: Any) -> tuple[Any, Any]:
         """The parent as a context and its tracestate, OpenTelemetry's if that is installed."""
-        context = Context(parent) if parent is not None else Context()
-        span_context = context.span_context
+        span_context = consistent.span_context_of(parent)
         if self._foreign is None:
-            return context, None if span_context is None else span_context.trace_state
+            return Context(parent), None if span_context is None else span_context.trace_state
         from opentelemetry.context import Context as ForeignContext
 
         trace = self._foreign
         if span_context is None:
             # Not None: OpenTelemetry would take what is current in its own place instead.
             return ForeignContext(), None
-        state = trace.TraceState.from_header([consistent.header_of(parent)]) if parent is not None else None
+        state = trace.TraceState.from_header([span_context.trace_state.to_header()])
         foreign = trace.SpanContext(
             span_context.trace_id,
             span_context.span_id,
