@@ -61,6 +61,8 @@ def test_a_rule_never_changes() -> None:
 def test_true_1_and_1_0_are_different_values() -> None:
     made = {tail.attribute("key", value=value) for value in (True, 1, 1.0, "1")}
     assert len(made) == 4
+    assert tail.attribute("key", value=True) != tail.attribute("key", value=1)
+    assert tail.error() != tail.http_5xx() and tail.error() != tail.error(name="other")
     assert tail.attribute("key", values=[True, 1, True, 1.0]).options["values"] == (True, 1, 1.0)
 
 
