@@ -132,7 +132,7 @@ def test_counts_that_go_back_start_anew_and_never_raise() -> None:
 
 def test_after_counts_went_back_an_incident_is_seen_at_once() -> None:
     service = Service(Incident())
-    service.serve(0)
+    service.serve(1000)
     service.serve(1000)
     service.window = {"requests": 0, "errors": 0, "durations": (0,) * BUCKETS}
     service.serve(10)
