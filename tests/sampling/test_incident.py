@@ -130,6 +130,15 @@ def test_counts_that_go_back_start_anew_and_never_raise() -> None:
     assert service.serve(100, errors=60)
 
 
+def test_after_counts_went_back_an_incident_is_seen_at_once() -> None:
+    service = Service(Incident())
+    service.serve(1000)
+    service.serve(1000)
+    service.window = {"requests": 0, "errors": 0, "durations": (0,) * BUCKETS}
+    service.serve(10)
+    assert service.serve(100, errors=100)
+
+
 counts = st.integers(0, 10**6)
 windows = st.fixed_dictionaries(
     {"requests": counts, "errors": counts, "durations": st.lists(counts, max_size=8).map(tuple)}
