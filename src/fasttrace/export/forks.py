@@ -54,6 +54,14 @@ class Gate:
         self._shut = self._empty = False
         self.call: Cancellable | None = None
         self.given_up = False
+        self._pid = os.getpid()
+
+    def if_forked(self) -> None:
+        """For children whose parent skipped Python's hooks (uWSGI)."""
+        global _copied_inside
+        if self._pid != os.getpid():
+            _copied_inside = _copied_inside or self.inside.locked()
+            self.reset()
 
     def close(self, deadline: float) -> bool:
         """Keep everybody out, and give up the call of whoever is inside; whether nobody is any more."""

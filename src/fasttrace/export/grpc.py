@@ -99,6 +99,7 @@ class Sender:
         import grpc
 
         gate = self._gate
+        gate.if_forked()
         with gate.door:
             pass
         with gate.inside:
@@ -166,8 +167,8 @@ class Sender:
     def _unusable(self) -> ExportError:
         """The answer of a process that must not use gRPC."""
         failure = ExportError(
-            f"{self.endpoint}: this process can't use gRPC: it was forked in the middle of a request that did not end "
-            f"within {forks.FORK_WAIT_SECONDS:g} s; fork before the first span, or export by http/protobuf",
+            f"{self.endpoint}: this process can't use gRPC, having been forked in the middle of a request; "
+            "fork before the first span, or export by http/protobuf",
             retryable=True,
         )
         failure.retry_after = NEVER_SECONDS
