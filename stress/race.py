@@ -1,4 +1,4 @@
-"""Threads that race for everything the core shares: ids, the queue, spans, headers, the codec, tracers, forks.
+"""Threads that race for everything the core shares: ids, queue, spans, samplers, tail rules, headers, codec, forks.
 
 What it proves it proves where there is no GIL; with one it runs, too, and proves less. Every section counts what must
 come out, so that a lost update, a torn record or an id drawn twice is seen, and a broken object ends the process.
@@ -18,7 +18,7 @@ from common import Report, options
 
 import fasttrace
 from fasttrace import Context, InstrumentationScope, SpanContext
-from fasttrace._core import IMPL, Recorder, Ring, Tracer, decode, headers, ids, layout, otlp
+from fasttrace._core import IMPL, Recorder, Ring, Store, Tracer, decode, headers, ids, layout, otlp
 
 THREADS = 8
 ROUNDS = 20_000
@@ -223,6 +223,99 @@ def race_shared_spans(report: Report, rounds: int) -> None:
     )
 
 
+def race_samplers(report: Report, rounds: int) -> None:
+    """Decisions are taken while thresholds, members of tracestate and whoever is asked are replaced."""
+    race = Race()
+    recorder = race.recorder
+    recorder.observe = True
+    stop = False
+    members = {f"th:{value:x}" for value in range(1, 16)}
+    expired: list[int] = []
+
+    def change() -> None:
+        value = 0
+        while not stop:
+            value = value % 15 + 1
+            recorder.ot_members = (f"th:{value:x}",) * 5
+            root = (value % 2) << 56 if value % 3 else layout.THRESHOLD_ASK
+            recorder.thresholds = (root, 0, 0, 0, 1 << 56)
+            recorder.decide = lambda *_: (2, {"asked": True}, "own=1")
+            recorder.on_expire = lambda: expired.append(1)
+            recorder.expires_ns = 1
+            recorder.window()
+
+    watcher = threading.Thread(target=change)
+    watcher.start()
+
+    def work(number: int) -> None:
+        for _ in range(rounds):
+            with race.tracer.start_as_current_span("root") as root, race.tracer.start_as_current_span("child"):
+                state = root.trace_state.to_header()
+                assert state in ("", "own=1") or state.removeprefix("ot=") in members, state
+
+    together(work)
+    stop = True
+    watcher.join()
+    race.end()
+    counters, window = recorder.counters(), recorder.window()
+    spans = race.spans()
+    report.holds(
+        f"samplers: {len(spans):,} spans sampled, each start in one account",
+        counters["started"] == 2 * THREADS * rounds == counters["sampled_out"] + len(spans)
+        and counters["active"] == counters["sampler_errors"] == 0,
+    )
+    report.holds(
+        f"samplers: {window['requests']:,} local roots observed, each once",
+        THREADS * rounds == window["requests"] == sum(window["durations"]) and window["errors"] == 0,
+    )
+    report.holds(f"samplers: {len(expired):,} times over", len(expired) > 0)
+
+
+def race_tail(report: Report, rounds: int) -> None:
+    """Threads end spans of shared traces, each of which meets a rule; no bit is lost, and traces are kept whole."""
+    rounds //= 4
+    race = Race()
+    recorder = race.recorder
+    recorder.thresholds = (1 << 56,) * 5
+    recorder.record_unsampled = True
+    recorder.tail_rules = [("attribute", 1 + number, f"thread {number}", None, None, None) for number in range(THREADS)]
+    roots = [race.tracer.start_span(f"root {index}") for index in range(rounds)]
+    quiet = [race.tracer.start_span("quiet") for _ in range(rounds)]
+
+    def work(number: int) -> None:
+        attributes = {f"thread {number}": 1}
+        for index in range(rounds):
+            race.tracer.start_span("child", roots[index], attributes=attributes).end()
+            race.tracer.start_span("child", quiet[index]).end()
+            headers.inject_w3c({}, roots[index])
+            assert roots[index].sampled and not quiet[index].sampled
+
+    together(work)
+    for root in (*roots, *quiet):
+        root.end()
+    race.end()
+    store = Store(max_bytes=1 << 30, grace_ns=0)
+    for records in race.taken:
+        store.add(records, 1)
+    store.tick(2)
+    kept = b""
+    while records := store.take(512, 1 << 20):
+        kept += records
+    spans = [span for records in [kept] for span in decode.decode_request(otlp.assemble(records, b"", [(b"", "")]))]
+    report.holds(
+        f"tail: {rounds:,} traces kept whole, as many left out",
+        sum(span.name == "child" for span in spans) == THREADS * rounds == len(spans) - rounds
+        and store.held_spans == (THREADS + 1) * rounds,
+    )
+    position, bits = 0, []
+    while position < len(kept):
+        fields = layout.RECORD_HEADER.unpack_from(kept, position)
+        if fields[2] & layout.RECORD_FLAG_LOCAL_ROOT:
+            bits.append(fields[6])
+        position += fields[3]
+    report.holds("tail: every rule that was met is on its root", set(bits) == {(1 << THREADS + 1) - 2})
+
+
 def race_headers(report: Report, rounds: int) -> None:
     carrier: dict[str, str] = {"host": "x", "accept": "*/*"}
     pairs: list[tuple[bytes, bytes]] = [(b"host", b"x")]
@@ -344,6 +437,8 @@ def main() -> None:
         race_queue,
         race_spans,
         race_shared_spans,
+        race_samplers,
+        race_tail,
         race_headers,
         race_codec,
         race_tracers,

@@ -149,3 +149,7 @@ def test_configure_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("FASTTRACE_SERVICENAME", "shop")
     with pytest.raises(fasttrace.FasttraceError, match="did you mean FASTTRACE_SERVICE_NAME"):
         fasttrace.configure(exporter="memory")
+
+
+def test_hours_are_times_too() -> None:
+    assert config.seconds("1.5h") == 5400.0

@@ -39,18 +39,18 @@ class Held:
             if not records:
                 break
             store.add(records, time.monotonic_ns())
-            ring.release(otlp.count_records(records), len(records))
-            self._count_kept()
+            self._count_kept(otlp.count_records(records), len(records))
         store.tick(time.monotonic_ns())
         self._count_kept()
 
-    def _count_kept(self) -> None:
-        """What is kept counts as queued from now on."""
+    def _count_kept(self, moved_spans: int = 0, moved_bytes: int = 0) -> None:
+        """What is kept counts as queued from now on, what is held of what was moved no longer."""
         store = self._store
         spans, size = store.kept_spans - self._counted_spans, store.kept_bytes - self._counted_bytes
         self._counted_spans += spans
         self._counted_bytes += size
-        self._ring.release(-spans, -size)
+        # In one step, or others would see room that there is not.
+        self._ring.release(moved_spans - spans, moved_bytes - size)
 
     def take(self, max_spans: int, max_bytes: int) -> bytes:
         """The oldest kept records, as ``Ring.take`` gives them."""

@@ -201,6 +201,27 @@ def test_a_bad_sampler_and_a_disabled_library_are_told(
     assert report["warnings"] >= 1
 
 
+def test_tail_rules_and_the_control_file_are_told_or_what_is_wrong_with_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "state" / "fasttrace" / "sampling.toml"
+    monkeypatch.setenv("FASTTRACE_TAIL", "latency=2000ms,error")
+    _, report = examined(capsys, "--offline")
+    assert finding(report, "settings", "tail rules")["text"] == "latency=2s,error"
+    assert finding(report, "settings", "control file")["text"] == f"{path} asks for nothing"
+    assert not path.exists()
+    assert main(["sampling", "ratio", "5%"]) == 0
+    capsys.readouterr()
+    _, report = examined(capsys, "--offline")
+    assert "asks for changes" in finding(report, "settings", "control file")["text"]
+    path.write_text("ratio = 1.5\n")
+    monkeypatch.setenv("FASTTRACE_TAIL", "latensy=2s")
+    code, report = examined(capsys, "--offline")
+    assert code == 1 and troubles(report) == ["tail", "control file"]
+    assert "did you mean latency?" in str(report)
+    assert f"{path}: line 1: ratio=1.5" in str(report)
+
+
 def test_mistyped_and_ignored_otlp_variables_are_warned_of(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 import sys
@@ -399,6 +400,21 @@ def test_a_refused_connection_is_not_ambiguous(make_exporter: MakeExporter, make
     with pytest.raises(ExportError, match="UNAVAILABLE") as caught:
         make_exporter(server.endpoint, timeout=0.3).export(batch)
     assert (caught.value.retryable, caught.value.ambiguous, batch.attempt.retried_ambiguous) == (True, False, 0)
+
+
+def test_a_call_that_failed_is_freed_at_once_and_not_by_a_collection_in_a_forked_child(
+    make_exporter: MakeExporter, make_batch: MakeBatch
+) -> None:
+    server = Collector()
+    server.stop()
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ExportError, match="UNAVAILABLE"):
+            make_exporter(server.endpoint, timeout=0.3).export(make_batch(1))
+        assert not [found for found in gc.get_objects() if isinstance(found, grpc.RpcError)]
+    finally:
+        gc.enable()
 
 
 def test_a_name_that_nobody_knows_is_not_ambiguous(make_exporter: MakeExporter, make_batch: MakeBatch) -> None:

@@ -119,6 +119,22 @@ def test_retry_after_is_waited_for(chaos: Chaos, make_batch: MakeBatch) -> None:
     assert time.monotonic() - begin >= 1
 
 
+def test_the_backoff_bears_any_number_of_tries_that_were_asked_for_at_once(make_batch: MakeBatch) -> None:
+    tries = 0
+
+    def send() -> ExportError:
+        nonlocal tries
+        tries += 1
+        error = ExportError("again", retryable=True)
+        error.retry_after = 0.0 if tries < 1500 else None
+        return error
+
+    batch = make_batch(1)
+    batch.attempt.urgent = lambda: tries == 1500
+    with pytest.raises(ExportError, match="again"):
+        retry.Retries().until_delivered(send, batch, time.monotonic() + 60)
+
+
 def test_a_retry_after_beyond_the_timeout_is_not_waited_for(chaos: Chaos, make_batch: MakeBatch) -> None:
     chaos.script = [answer(503, Retry_After=formatdate(time.time() + 3600, usegmt=True))]
     begin = time.monotonic()

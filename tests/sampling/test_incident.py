@@ -9,34 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fasttrace import InstrumentationScope, StatusCode
+from fasttrace._core import layout
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling.incident import STEPS, Incident, Watch, percentile
 
-BUCKETS = 160
-
-
-def duration_of(bucket: int) -> int:
-    """The lower bound of a bucket, four to a power of two."""
-    power, quarter = divmod(bucket, 4)
-    return (1 << power) + quarter * (1 << power) // 4
-
-
-def bucket_of(seconds: float) -> int:
-    return max(bucket for bucket in range(BUCKETS) if duration_of(bucket) <= seconds * 1e9)
+BUCKETS = layout.DURATION_BUCKETS
 
 
 class Service:
     """Requests of a process, counted as ``Recorder.window()`` counts them."""
 
     def __init__(self, incident: Incident) -> None:
-        self.watch = Watch(incident, duration_of)
+        self.watch = Watch(incident)
         self.now = 5000.0
         self.window: dict[str, Any] = {"requests": 0, "errors": 0, "durations": (0,) * BUCKETS}
 
     def serve(self, requests: int, errors: int = 0, took: float = 0.01, seconds: float = 1.0) -> bool:
         """So many requests, then one look; whether there is an incident."""
         durations = list(self.window["durations"])
-        durations[bucket_of(took)] += requests
+        durations[layout.duration_bucket(round(took * 1e9))] += requests
         self.window = {
             "requests": self.window["requests"] + requests,
             "errors": self.window["errors"] + errors,
@@ -138,6 +130,15 @@ def test_counts_that_go_back_start_anew_and_never_raise() -> None:
     assert service.serve(100, errors=60)
 
 
+def test_after_counts_went_back_an_incident_is_seen_at_once() -> None:
+    service = Service(Incident())
+    service.serve(1000)
+    service.serve(1000)
+    service.window = {"requests": 0, "errors": 0, "durations": (0,) * BUCKETS}
+    service.serve(10)
+    assert service.serve(100, errors=100)
+
+
 counts = st.integers(0, 10**6)
 windows = st.fixed_dictionaries(
     {"requests": counts, "errors": counts, "durations": st.lists(counts, max_size=8).map(tuple)}
@@ -146,7 +147,7 @@ windows = st.fixed_dictionaries(
 
 @given(st.lists(st.tuples(windows, st.floats(-100, 1e6)), max_size=30))
 def test_no_sequence_of_counts_raises_or_takes_more_memory(seen: list[tuple[Any, float]]) -> None:
-    watch = Watch(Incident(window=5), duration_of)
+    watch = Watch(Incident(window=5))
     for window, now in seen:
         watch.observe(window, now)
         assert len(watch._seen) <= STEPS + 2
@@ -154,8 +155,8 @@ def test_no_sequence_of_counts_raises_or_takes_more_memory(seen: list[tuple[Any,
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=BUCKETS), st.floats(0.01, 1))
 def test_the_percentile_is_that_of_the_sorted_durations(filled: list[int], share: float) -> None:
-    everything = [duration_of(bucket) for bucket, count in enumerate(filled) for _ in range(count)]
-    found = percentile(filled, share, duration_of)
+    everything = [layout.duration_of(bucket) for bucket, count in enumerate(filled) for _ in range(count)]
+    found = percentile(filled, share, layout.duration_of)
     if not everything:
         assert found == 0
     else:
@@ -185,3 +186,20 @@ def test_bad_thresholds_are_refused_with_the_value(arguments: dict[str, Any], sa
 def test_an_incident_shows_its_thresholds() -> None:
     shown = "Incident(error_ratio=0.05, p99=2.0, ratio=1.0, seconds=60.0, min_requests=20, window=10.0)"
     assert repr(Incident()) == shown == repr(eval(shown))
+
+
+def test_requests_that_no_sampler_records_make_an_incident(core: Any) -> None:
+    recorder = core.span.Recorder(core.ring.Ring(1000, 1 << 20), thresholds=(1 << 56,) * 5)
+    recorder.observe = True
+    tracer = core.span.Tracer(InstrumentationScope("shop"), recorder)
+    watch = Watch(Incident(p99=None))
+    watch.observe(recorder.window(), 0.0)
+    for failed in (False, True):
+        for _ in range(50):
+            span = tracer.start_span("GET /", context=core.context.Context())
+            assert not span.is_recording()
+            if failed:
+                span.set_status(StatusCode.ERROR)
+            span.end()
+        watch.observe(recorder.window(), 1.0)
+        assert (watch.until is not None) is failed

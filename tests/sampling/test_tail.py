@@ -61,6 +61,8 @@ def test_a_rule_never_changes() -> None:
 def test_true_1_and_1_0_are_different_values() -> None:
     made = {tail.attribute("key", value=value) for value in (True, 1, 1.0, "1")}
     assert len(made) == 4
+    assert tail.attribute("key", value=True) != tail.attribute("key", value=1)
+    assert tail.error() != tail.http_5xx() and tail.error() != tail.error(name="other")
     assert tail.attribute("key", values=[True, 1, True, 1.0]).options["values"] == (True, 1, 1.0)
 
 
@@ -91,6 +93,15 @@ def test_the_plan_gives_the_core_and_the_store_their_rules_in_the_users_order() 
         29: "callee",
         30: "baseline",
     }
+
+
+@given(st.lists(rules, max_size=27))
+def test_the_core_takes_every_plan(core: Any, made: list[tail.Rule]) -> None:
+    try:
+        plan = tail.plan(made)
+    except ConfigurationError:
+        return  # two of one name
+    assert core.tail.TailRules(plan.core_rules).rules == plan.core_rules
 
 
 def test_beside_a_sampler_of_the_users_the_baseline_is_a_rule_of_the_store() -> None:
@@ -212,3 +223,9 @@ def test_the_variable_the_argument_and_none_at_all() -> None:
     found = config.resolve({"tail": rules}, {"FASTTRACE_TAIL": EVERYTHING})
     assert found.tail is rules and found.sources["tail"] == "argument"
     assert config.resolve({}, {}).tail is None and tail.parse(None) == () == tail.parse("")
+
+
+def test_the_rules_are_at_hand_in_sampling() -> None:
+    from fasttrace import sampling
+
+    assert sampling.tail.latency() == tail.latency() and "tail" in sampling.__all__

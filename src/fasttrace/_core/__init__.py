@@ -84,7 +84,7 @@ IMPL, IMPL_REASON, _loaded = load(os.environ.get("FASTTRACE_IMPL") or "auto")
 if TYPE_CHECKING:
     # The pure-Python core is the typed one; the compiled one has the same names and signatures.
     from fasttrace._core._python import decode, headers, ids, otlp
-    from fasttrace._core._python.context import Context, SpanContext, attach, current_node, detach
+    from fasttrace._core._python.context import Context, SpanContext, attach, current_node, detach, set_foreign
     from fasttrace._core._python.ring import Ring
     from fasttrace._core._python.span import Recorder, Span, Tracer, current_span
     from fasttrace._core._python.store import Store
@@ -92,6 +92,7 @@ else:
     ids, headers, otlp, decode = (_loaded[name] for name in ("ids", "headers", "otlp", "decode"))
     Context, SpanContext = _loaded["context"].Context, _loaded["context"].SpanContext
     attach, detach, current_node = (getattr(_loaded["context"], name) for name in ("attach", "detach", "current_node"))
+    set_foreign = _loaded["context"].set_foreign
     Ring, Store = _loaded["ring"].Ring, _loaded["store"].Store
     Recorder, Span, Tracer = (getattr(_loaded["span"], name) for name in ("Recorder", "Span", "Tracer"))
     current_span = _loaded["span"].current_span
@@ -125,4 +126,5 @@ __all__ = [
     "headers",
     "ids",
     "otlp",
+    "set_foreign",
 ]

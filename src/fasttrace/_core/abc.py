@@ -106,6 +106,10 @@ class ContextModule(Protocol):
         """
         ...
 
+    def set_foreign(self, convert: Callable[[Any], Context | Span | None] | None) -> None:
+        """How what is not ours is read as a parent or link: ``convert(value)`` gives a node, or None for neither."""
+        ...
+
 
 # --- headers ---------------------------------------------------------------------------------------
 
@@ -285,7 +289,7 @@ class Store(Protocol):
     without one is judged by the rules of the store, if its trace is undecided or dropped, and sets those bits that
     match; if none does, an undecided trace is dropped by the first ``tick`` that is ``grace_ns`` later, counted from
     its last local root. Late records of a dropped trace join it and leave its place as it is; those of one that is
-    gone are sampled out.
+    gone are sampled out, or ``trace_evicted`` as it was.
 
     ``rules``: ``("rare", bit, count, window_ns)`` keeps the first ``count`` local roots of a route hash in each
     window, ``now_ns // window_ns``; ``("percentile", bit, parts_per_million)`` those for which, of all local roots of
@@ -509,7 +513,10 @@ class Recorder(Protocol):
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span.
+    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
+    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
+    it can still be changed, and ``on_end(span)``, when its contents are still there; what they raise is ignored, and
+    what the sampler wants only recorded is theirs alone.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -526,6 +533,8 @@ class Recorder(Protocol):
     observe: bool
     record_unsampled: bool
     tail_rules: tuple[tuple[Any, ...], ...]
+    span_type: type[Span] | None
+    processor: Any
     consumer_running: bool
     closed: bool
 

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _never_fail_to_print()
     arguments = build_parser().parse_args(argv)
     try:
-        code: int = import_module(f"fasttrace.cli.{arguments.command}").run(arguments)
+        code: int = import_module(f"fasttrace.cli.{arguments.command.replace('-', '_')}").run(arguments)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

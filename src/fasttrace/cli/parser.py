@@ -16,6 +16,8 @@ first steps:
   fasttrace show slow            the slowest one as a waterfall
   fasttrace show 4bf92f35        a trace by the start of its id
   fasttrace doctor               what is configured here, and what is wrong with it
+  fasttrace sampling boost 100% --for 10m
+                                 every trace of every process here, for ten minutes
 """
 
 
@@ -41,8 +43,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"fasttrace: {message}\n  `{self.prog} --help` lists what there is\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.dest == "command" and value not in self.command_names:
-            raise argparse.ArgumentError(None, f"no command {value!r}{_suggest(str(value), self.command_names)}")
+        if action.dest in ("command", "action") and value not in self.command_names:
+            raise argparse.ArgumentError(None, f"no {action.dest} {value!r}{_suggest(str(value), self.command_names)}")
         super()._check_value(action, value)
 
 
@@ -87,6 +89,35 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _share(text: str) -> float:
+    """A share of traces."""
+    from fasttrace.sampling import reading
+
+    return float(_read(reading.share, text))
+
+
+def _time(text: str) -> float:
+    """A time with a unit, or in seconds."""
+    from fasttrace.sampling import reading
+
+    return float(_read(reading.seconds, text))
+
+
+def _trace_id(text: str) -> int:
+    """A whole trace id."""
+    from fasttrace.sampling import reading
+
+    return int(_read(reading.trace_id, text))
+
+
+def _read(read: Any, text: str) -> Any:
+    try:
+        return read("", text)
+    except ValueError as error:
+        accepted = str(error).partition(": use ")[2]
+        raise argparse.ArgumentTypeError(f"{text!r}: use {accepted}") from None
+
+
 def build_parser() -> Parser:
     """The parser for all commands."""
     parser = Parser(
@@ -100,14 +131,17 @@ def build_parser() -> Parser:
     _add_ls(commands)
     _add_show(commands)
     _add_doctor(commands)
+    _add_sampling(commands)
+    _add_collector_config(commands)
     parser.command_names = list(commands.choices)
     return parser
 
 
-def _command(commands: Any, name: str, help_text: str) -> Parser:
+def _command(commands: Any, name: str, help_text: str, *, spool: bool = True) -> Parser:
     command: Parser = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
     command.set_defaults(parser=command)
-    command.add_argument("--spool", metavar="DIR", help="the spool to use (default: .fasttrace/spool)")
+    if spool:
+        command.add_argument("--spool", metavar="DIR", help="the spool to use (default: .fasttrace/spool)")
     return command
 
 
@@ -150,3 +184,73 @@ def _add_doctor(commands: Any) -> None:
         "--timeout", type=_seconds, default=5.0, metavar="S", help="seconds to wait for the receiver (default: 5)"
     )
     doctor.add_argument("--json", action="store_true", help="a JSON object")
+
+
+_SAMPLING_EXAMPLES = """\
+examples:
+  fasttrace sampling boost 100% --for 10m     every trace for ten minutes, then as before
+  fasttrace sampling ratio 5%                 another ratio until further notice
+  fasttrace sampling recall --seconds 30      what was dropped in the last 30 s, as far as it is still held
+  fasttrace sampling recall 4bf92f3577b34da6a3ce929d0e0e4736
+  fasttrace sampling show                     what is asked now
+  fasttrace sampling reset                    as configured
+
+It speaks to every process that follows the same control file, within a second or two. Run it as their user.
+"""
+
+
+def _add_sampling(commands: Any) -> None:
+    sampling = _command(commands, "sampling", "change sampling in running processes", spool=False)
+    sampling.epilog = _SAMPLING_EXAMPLES
+    actions = sampling.add_subparsers(dest="action", metavar="action", required=True)
+
+    def action(name: str, help_text: str) -> Parser:
+        added = _command(actions, name, help_text, spool=False)
+        added.add_argument(
+            "--file",
+            metavar="PATH",
+            help="the control file that they follow (default: FASTTRACE_CONTROL_FILE, or the one of this user)",
+        )
+        return added
+
+    boost = action("boost", "record at least this share of traces for a while, then as before")
+    boost.add_argument("ratio", type=_share, metavar="RATIO", help="a number from 0 to 1, or a percentage")
+    boost.add_argument(
+        "--for", dest="seconds", type=_time, default=600.0, metavar="TIME", help="such as 90s, 10m or 1h (default: 10m)"
+    )
+    ratio = action("ratio", "record this share of traces until further notice")
+    ratio.add_argument("ratio", type=_share, metavar="RATIO", help="a number from 0 to 1, or a percentage")
+    recall = action("recall", "hand out dropped traces that are still held")
+    recall.add_argument("trace_ids", type=_trace_id, nargs="*", metavar="TRACE_ID", help="32 hexadecimal digits")
+    recall.add_argument("--seconds", type=_time, metavar="TIME", help="all of the last seconds, such as 30 or 2m")
+    show = action("show", "say what is asked now")
+    show.add_argument("--json", action="store_true", help="a JSON object")
+    action("reset", "ask for nothing: every process samples as configured")
+    sampling.command_names = list(actions.choices)
+
+
+def _add_collector_config(commands: Any) -> None:
+    config = _command(
+        commands, "collector-config", "print an OpenTelemetry Collector configuration with your tail rules", spool=False
+    )
+    config.add_argument(
+        "--tail",
+        metavar="RULES",
+        help="such as latency=2s,error,baseline=1%% (default: FASTTRACE_TAIL, or the usual ones)",
+    )
+    config.add_argument(
+        "--endpoint",
+        default="backend:4317",
+        metavar="URL",
+        help="where kept traces go: host:port for OTLP/gRPC without TLS, or an http:// or https:// URL for OTLP/HTTP",
+    )
+    config.add_argument(
+        "--samplers",
+        default="sampler-1:4317,sampler-2:4317",
+        metavar="HOSTS",
+        help="the second tier, host:port with commas between, or dns:NAME for all addresses of a name",
+    )
+    config.add_argument("--tier", choices=("load-balancer", "sampler", "both"), default="both", help="default: both")
+    config.add_argument(
+        "--keep-sampled", action="store_true", help="keep what a head sampler has chosen; see the comment in the output"
+    )

@@ -12,7 +12,7 @@ from fasttrace._version import __version__
 from fasttrace.config import Settings
 from fasttrace.doctor.report import Report
 from fasttrace.errors import ConfigurationError
-from fasttrace.sampling import tail
+from fasttrace.sampling import control, tail
 
 COMPILED = (
     "for the compiled core install a wheel for this Python, or, with a C compiler (Debian: apt install gcc "
@@ -56,6 +56,7 @@ def examine_settings(report: Report, problems: dict[str, str], spool: str | None
     report.ok("service.name", service)
     _examine_sampler(report, found, attributes)
     _examine_tail(report, found)
+    _examine_control_file(report, found)
     if found.disabled:
         report.warning("disabled", "nothing is recorded", f"unset {found.sources['disabled']} to trace")
     if found.max_batch_bytes > found.max_queue_bytes:
@@ -82,6 +83,19 @@ def _examine_tail(report: Report, found: Settings) -> None:
         report.error("tail", str(error), f"configure() raises for this: correct or unset {found.sources['tail']}")
         return
     report.ok("tail rules", ",".join(rule.text for rule in rules) or "none")
+
+
+def _examine_control_file(report: Report, found: Settings) -> None:
+    path = control.chosen_path(found.control_file, os.environ)
+    if path is None:
+        return
+    try:
+        asked = control.load(path)
+    except ConfigurationError as error:
+        report.error("control file", str(error), "a new process ignores it: `fasttrace sampling reset` begins anew")
+        return
+    nothing = asked.ratio is None and asked.boost is None and asked.recall is None
+    report.ok("control file", f"{path} asks for {'nothing' if nothing else 'changes: see `fasttrace sampling show`'}")
 
 
 def _plain(value: Any) -> Any:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import os
 import re
 import time
-import weakref
 
-from fasttrace import _threads
 from fasttrace.errors import ConfigurationError, ExportError
-from fasttrace.export import identity, otlp_response
+from fasttrace.export import forks, identity, otlp_response
 from fasttrace.export.http import USER_AGENT, is_loopback, pem_files, untrusted
 from fasttrace.export.retry import LARGE_BODY_BYTES, MAX_RESPONSE_BYTES, Retries
 
@@ -35,11 +33,8 @@ UNSENT = ("failed to connect to", "errors resolving", "dns resolution failed", "
 OVERSIZE = ("larger than max", "exceeds maximum size", "length too large")
 # One less than the usual limit of a server: the number tells apart who refused whose message.
 MAX_ANSWER_BYTES = MAX_RESPONSE_BYTES - 1
-# What a fork may wait for a request to be given up: a child that is copied from the middle of one may hang or crash.
-FORK_WAIT_SECONDS = 0.1
-
-_senders: weakref.WeakSet[Sender] = weakref.WeakSet()
-_hooked = False
+# How long a process that can't use gRPC rests between two looks at that: it never can.
+NEVER_SECONDS = 600.0
 
 
 class Sender:
@@ -75,13 +70,8 @@ class Sender:
         # Channels of the parent: neither closed nor collected in a child, where either might wait for its threads.
         self._inherited: list[Any] = []
         self._retries = Retries()
-        # Held while a thread is inside gRPC, and during a fork: nobody is in there then.
-        self._calling = _threads.original("allocate_lock")()
-        self._call: Any = None
-        self._forking = self._given_up = False
+        self._gate = forks.Gate()
         check_installed()
-        _senders.add(self)
-        _hook()
 
     @property
     def destination(self) -> str:
@@ -108,7 +98,13 @@ class Sender:
         """One request: the answer, or an error."""
         import grpc
 
-        with self._calling:
+        gate = self._gate
+        gate.if_forked()
+        with gate.door:
+            pass
+        with gate.inside:
+            if forks.copied_inside():
+                return self._unusable()
             if self._retries.closed:
                 return ExportError(f"{self.endpoint}: the exporter was shut down", retryable=True)
             try:
@@ -117,26 +113,30 @@ class Sender:
                 return ExportError(f"{self.endpoint}: a certificate can't be read: {error}", retryable=True)
             try:
                 # A stream of one message is the same on the wire, and this kind of call another thread can cancel.
-                self._call = channel.unary_stream(METHOD)(
+                gate.given_up = False
+                gate.call = call = channel.unary_stream(METHOD)(
                     body,
                     timeout=max(0.001, deadline - time.monotonic()),
                     metadata=self._metadata,
                     compression=grpc.Compression.Gzip if self._gzip else grpc.Compression.NoCompression,
                 )
-                answers: list[bytes] = list(self._call)
+                answers: list[bytes] = list(call)
             except grpc.RpcError as error:
                 if _unsent(error):
                     # The next channel connects at once, whereas this one would go by a backoff of its own.
                     self._channel = None
                     channel.close()
-                return self._failure(error, len(body))
+                failure = self._failure(error, len(body))
+                # Its traceback's frames refer to it: a collection would free the call whenever, in a forked child too.
+                error.__traceback__ = None
+                return failure
             except ValueError:
                 if not self._retries.closed:
                     raise
                 # Closed by a shutdown before the call began.
                 return ExportError(f"{self.endpoint}: the exporter was shut down", retryable=True)
             finally:
-                self._call = None
+                gate.call = call = None
         return answers[0] if answers else ExportError(f"{self.endpoint} answered OK and nothing else", ambiguous=True)
 
     def _failure(self, error: Any, size: int) -> ExportError:
@@ -161,8 +161,17 @@ class Sender:
         ):
             failure.too_large, failure.retryable = True, False
         if failure.retryable:
-            failure.retry_after = delay or (0.0 if self._given_up else None)
-        self._given_up = False
+            failure.retry_after = delay or (0.0 if self._gate.given_up else None)
+        return failure
+
+    def _unusable(self) -> ExportError:
+        """The answer of a process that must not use gRPC."""
+        failure = ExportError(
+            f"{self.endpoint}: this process can't use gRPC, having been forked in the middle of a request; "
+            "fork before the first span, or export by http/protobuf",
+            retryable=True,
+        )
+        failure.retry_after = NEVER_SECONDS
         return failure
 
     def _connected(self) -> Any:
@@ -205,55 +214,10 @@ class Sender:
         with open(path, "rb") as file:
             return file.read()
 
-    def before_fork(self) -> None:
-        """Keep everybody out of gRPC; a request that is under way is given up, and sent again afterwards."""
-        deadline = time.monotonic() + FORK_WAIT_SECONDS
-        self._forking = self._calling.acquire(blocking=False)
-        while not self._forking and time.monotonic() < deadline:
-            call = self._call
-            if call is not None:
-                self._given_up = True
-                call.cancel()
-            self._forking = self._calling.acquire(timeout=0.005)
-
-    def after_fork_in_parent(self) -> None:
-        """Let them in again."""
-        if self._forking:
-            self._forking = False
-            self._calling.release()
-
-    def after_fork_in_child(self) -> None:
-        """Whoever was in there is in the parent."""
-        self._calling = _threads.original("allocate_lock")()
-        self._call = None
-        self._forking = self._given_up = False
-
     def close(self) -> None:
         """End a wait between two tries or a request, and close the channel."""
         if self._retries.close() and self._channel is not None and self._channel_pid == os.getpid():
             self._channel.close()
-
-
-def _hook() -> None:
-    global _hooked
-    if not _hooked and hasattr(os, "register_at_fork"):
-        _hooked = True
-        os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
-
-
-def _before_fork() -> None:
-    for sender in list(_senders):
-        sender.before_fork()
-
-
-def _after_in_parent() -> None:
-    for sender in list(_senders):
-        sender.after_fork_in_parent()
-
-
-def _after_in_child() -> None:
-    for sender in list(_senders):
-        sender.after_fork_in_child()
 
 
 def check_installed() -> None:

@@ -74,5 +74,6 @@ class Retries:
 
 def _pause(tries: int) -> float:
     """Exponential backoff with full jitter."""
-    longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**tries)
+    # Tries that were asked for at once come to any number, and 2.0**1024 is an error.
+    longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(tries, 16))
     return longest * int.from_bytes(os.urandom(4), "big") / 2**32

@@ -33,8 +33,9 @@ def heed_trace_response(span: Span, value: str | None) -> None:
     """
     if value is None or not span.is_recording():
         return
-    answer = headers.parse_traceparent(value)
-    if answer is not None and answer.sampled and answer.span_context.trace_id == span.trace_id:
+    context = headers.parse_traceparent(value)
+    answer = None if context is None else context.span_context
+    if answer is not None and answer.sampled and answer.trace_id == span.trace_id:
         span._keep(TAIL_CALLEE)
 
 

@@ -2,8 +2,8 @@
 
 ``instrument()`` traces every client of the process, ``instrument(client)`` one; ``TracingTransport``
 and ``AsyncTracingTransport`` wrap a transport by hand. With ``trace_response`` a callee that says in its
-``traceresponse`` header that it keeps the trace has it kept here, too: for services that are trusted. Spans end when the response's headers have been
-read, so that a body may be streamed, or left unread, as long as one likes.
+``traceresponse`` header that it keeps the trace has it kept here, too: for services that are trusted. Spans end when
+the response's headers have been read, so that a body may be streamed, or left unread, as long as one likes.
 """
 
 from __future__ import annotations

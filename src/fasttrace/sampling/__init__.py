@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from fasttrace.sampling import tail as tail
     from fasttrace.sampling.adaptive import Adaptive as Adaptive
     from fasttrace.sampling.incident import Incident as Incident
     from fasttrace.sampling.ratelimit import RateLimited as RateLimited
@@ -41,6 +42,7 @@ __all__ = [
     "from_settings",
     "parse",
     "preset",
+    "tail",
 ]
 
 # Loaded when asked for.
@@ -56,6 +58,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "tail":
+        return __import__("fasttrace.sampling.tail", fromlist=("tail",))
     if name in _LATER:
         return getattr(__import__(f"fasttrace.sampling.{_LATER[name]}", fromlist=(name,)), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024
 EVERY_SECONDS = 1.0
+# A recall of seconds is not widened by more, for a file that was there long before the process.
+MAX_AGE_SECONDS = 3600.0
 # The longest boost that a sampler takes; thirty years are for ever.
 MAX_BOOST_SECONDS = 9e8
 
@@ -45,6 +47,7 @@ def chosen_path(setting: str | None, environ: Mapping[str, str]) -> str | None:
 class Control:
     """Watches one control file. ``check`` looks; ``asked`` is what the last good file asks for.
 
+    ``age`` is how many seconds the file had been there when it was read, since an idle process reads it late.
     ``boost_deadline`` is the end of its boost on ``clock``, found when the file was read, so that a step of the wall
     clock moves no end; None without one. ``error`` says why the file that is there now is not in force, or is None.
     ``clock`` is monotonic, ``wall`` the time since 1970, both in seconds.
@@ -58,6 +61,7 @@ class Control:
         self.boost_deadline: float | None = None
         self.error: str | None = None
         self.read_time: float | None = None
+        self.age = 0.0
         self._clock = clock
         self._wall = wall
         self._next = float("-inf")
@@ -94,6 +98,8 @@ class Control:
             self.boost_deadline = now + min(boost.until.timestamp() - self._wall(), MAX_BOOST_SECONDS)
         self.asked = asked
         self.read_time = self._wall()
+        written = self.read_time if self._signature is None else self._signature[0] / 1e9
+        self.age = min(max(0.0, self.read_time - written), MAX_AGE_SECONDS)
 
     def _refuse(self, text: str) -> None:
         self.error = text

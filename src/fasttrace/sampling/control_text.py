@@ -16,8 +16,6 @@
 
 from __future__ import annotations
 
-import re
-
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling import reading
 
@@ -87,6 +85,8 @@ class _Lines:
         self._lines = text.splitlines()
 
     def of(self, section: str, key: str) -> str:
+        import re
+
         here = ""
         for number, line in enumerate(self._lines, 1):
             header = re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line)

@@ -31,7 +31,7 @@ class Governor:
 
     ``sampler`` may have ``set_ratio(ratio)``, ``boost(ratio, seconds)``, ``end_boost()`` and ``state()``;
     ``recorder_window`` is ``Recorder.window``; ``recall(trace_id)`` takes the id as a number and
-    ``recall_recent(seconds)`` the time to go back, both give the number of traces. ``clock`` is monotonic, in seconds.
+    ``recall_recent(seconds)`` the time to go back, both give the number of spans. ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Governor:
 
     def _recall_asked(self) -> None:
         request = None if self._control is None else self._control.asked.recall
-        if request is None or request.id == self._recalled:
+        if request is None or self._control is None or request.id == self._recalled:
             return
         self._recalled = request.id
         count = 0
@@ -182,15 +182,16 @@ class Governor:
             for trace_id in request.trace_ids:
                 count += self._recall(trace_id)
         if request.seconds is not None and self._recall_recent is not None:
-            count += self._recall_recent(request.seconds)
-        _log.line("INFO", "recall %r of the control file: %d traces", request.id, count)
+            count += self._recall_recent(request.seconds + self._control.age)
+        _log.line("INFO", "recall %r of the control file: %d spans", request.id, count)
 
     def _recall_signalled(self) -> None:
-        number, seconds = signals.asked
+        number, seconds, since = signals.asked
         if number != self._signals:
             self._signals = number
             if self._recall_recent is not None:
-                _log.line("INFO", "recall by a signal: %d traces", self._recall_recent(seconds))
+                late = max(0.0, time.monotonic() - since)
+                _log.line("INFO", "recall by a signal: %d spans", self._recall_recent(seconds + late))
 
     def _once(self, topic: str, text: str) -> None:
         if topic not in self._told:
@@ -198,16 +199,15 @@ class Governor:
             _log.line("WARNING", "%s", text)
 
     def state(self) -> dict[str, Any]:
-        """What ``stats()`` tells of it: the control file and its last good reading, the incident, our boost."""
-        now = self._clock()
+        """For ``stats()``, beside the sampler's own: ``control_file`` with its last good reading and error, or None.
+
+        ``incident_seconds``: since when something goes wrong, or None. ``incidents``: how many there were.
+        """
         since = [watch.since for watch in self._watches if watch.since is not None]
-        boost = self._boost if self._boost is not None and self._boost[1] > now else None
         return {
             "control_file": None if self._control is None else self._control.state(),
-            "incident_seconds": round(now - min(since), 3) if since else None,
+            "incident_seconds": round(self._clock() - min(since), 3) if since else None,
             "incidents": sum(watch.count for watch in self._watches),
-            "boost": None if boost is None else boost[0],
-            "boost_seconds_left": None if boost is None else round(boost[1] - now, 3),
         }
 
 

@@ -68,7 +68,7 @@ class Watch:
         self.since: float | None = None
         self.until: float | None = None
         self.count = 0
-        self._duration_of = duration_of or layout.duration_of  # type: ignore[attr-defined,unused-ignore]
+        self._duration_of = duration_of or layout.duration_of
         self._seen: deque[tuple[float, int, int, tuple[int, ...]]] = deque(maxlen=STEPS + 2)
 
     def observe(self, window: Mapping[str, Any], now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling import reading
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-# How often a signal came, and what each governor compares with what it has seen; assigned whole, so that a handler
-# may do it in the middle of anything.
-asked: tuple[int, float] = (0, 0.0)
+# How often a signal came, the seconds to go back, and when it came; each governor compares it with what it has seen.
+# Assigned whole, so that a handler may do it in the middle of anything.
+asked: tuple[int, float, float] = (0, 0.0, 0.0)
 _seconds: dict[int, float] = {}
 _previous: dict[int, Any] = {}
 
@@ -22,9 +23,10 @@ _previous: dict[int, Any] = {}
 def recall_on_signal(signum: int | str = "SIGUSR1", seconds: float = 30.0) -> None:
     """Recall the dropped traces of the last ``seconds`` whenever this signal comes; a number or a name.
 
-    The handler only sets a mark, which the background thread finds within about a second, and then calls the Python
-    handler that was there before. Call it in the main thread, once in each process or before it forks. Called again
-    it changes the seconds. Raises ConfigurationError for a signal that can't be handled.
+    The handler only sets a mark, which the background thread finds within about a second (in an idle process: with the
+    next span), and then calls the Python handler that was there before. Call it in the main thread, once in each
+    process or before it forks. Called again it changes the seconds. Raises ConfigurationError for a signal that can't
+    be handled.
     """
     number = _number(signum)
     read = reading.seconds("seconds", seconds)
@@ -49,7 +51,7 @@ def _number(signum: Any) -> int:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global asked
-    asked = (asked[0] + 1, _seconds.get(number, 30.0))
+    asked = (asked[0] + 1, _seconds.get(number, 30.0), time.monotonic())
     previous = _previous.get(number)
     if callable(previous):
         previous(number, frame)

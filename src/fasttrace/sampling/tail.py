@@ -6,6 +6,7 @@ to another of the same contents, never changed, with a text that ``parse`` reads
 
 from __future__ import annotations
 
+from fasttrace._core import layout
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling import reading, tail_text
 
@@ -31,15 +32,12 @@ __all__ = [
     "rare",
 ]
 
-# The bits of a record (layout.py), by what they mean.
-KEEP_TRACE_BIT = 0
-FIRST_RULE_BIT = 1
-MAX_RULES = 27
-RECALL_BIT = 28
-CALLEE_BIT = 29
-HEAD_BIT = 30
-_REASONS = {KEEP_TRACE_BIT: "keep_trace", RECALL_BIT: "recall", CALLEE_BIT: "callee", HEAD_BIT: "head"}
-_RANDOMNESS = 1 << 56
+_REASONS = {
+    layout.TAIL_KEEP.bit_length() - 1: "keep_trace",
+    layout.TAIL_RECALL.bit_length() - 1: "recall",
+    layout.TAIL_CALLEE.bit_length() - 1: "callee",
+    layout.TAIL_HEAD.bit_length() - 1: "head",
+}
 
 
 class Rule:
@@ -243,9 +241,9 @@ class Plan:
             if rule.kind == "baseline":
                 self.baseline_ratio = rule.options["ratio"]
                 if head_is_baseline:
-                    reasons[HEAD_BIT] = rule.name
+                    reasons[layout.TAIL_HEAD.bit_length() - 1] = rule.name
                     continue
-            bit = FIRST_RULE_BIT + len(self.by_bit)
+            bit = layout.TAIL_FIRST_RULE + len(self.by_bit)
             self.by_bit[bit] = rule
             reasons[bit] = rule.name
             (store if rule.kind in ("rare", "percentile", "baseline") else core).append(_plain(rule, bit))
@@ -263,7 +261,7 @@ def _plain(rule: Rule, bit: int) -> tuple[Any, ...]:
     if rule.kind == "percentile":
         return ("percentile", bit, round(options["ratio"] * 1e6))
     if rule.kind == "baseline":
-        return ("baseline", bit, round((1 - options["ratio"]) * _RANDOMNESS))
+        return ("baseline", bit, round((1 - options["ratio"]) * layout.THRESHOLD_NEVER))
     if rule.kind == "attribute":
         values = options["values"] if options["value"] is None else (options["value"],)
         return ("attribute", bit, options["key"], values, options["at_least"], options["at_most"])
@@ -276,8 +274,8 @@ def plan(rules: Any, head_is_baseline: bool = True) -> Plan:
     Equal rules count once. Raises ConfigurationError for too many, for a second baseline, and for two with one name.
     """
     found = tuple(dict.fromkeys(parse(rules)))
-    if len(found) > MAX_RULES:
-        raise ConfigurationError(f"tail has {len(found)} rules: use at most {MAX_RULES}")
+    if len(found) > layout.TAIL_MAX_RULES:
+        raise ConfigurationError(f"tail has {len(found)} rules: use at most {layout.TAIL_MAX_RULES}")
     names: dict[str, Rule] = {}
     for rule in found:
         if names.setdefault(rule.name, rule) is not rule:

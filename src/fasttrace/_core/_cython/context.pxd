@@ -23,6 +23,7 @@ cdef class Node:
     cdef object header      # the tracestate's text, or None
     cdef dict carried       # baggage and the fields of foreign formats, or None; shared, therefore never changed
     cdef LocalTrace local_trace  # with tail rules: what the spans of one local root share
+    cdef object view        # what stands for this node in another API, or None; inherited by nobody
 
 cdef class Context(Node):
     cdef object span_object

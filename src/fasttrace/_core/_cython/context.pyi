@@ -4,3 +4,4 @@ from fasttrace._core._python.context import SpanContext as SpanContext
 from fasttrace._core._python.context import attach as attach
 from fasttrace._core._python.context import current_node as current_node
 from fasttrace._core._python.context import detach as detach
+from fasttrace._core._python.context import set_foreign as set_foreign

@@ -2,7 +2,8 @@
 """SpanContext, Context and what is current: one ContextVar that holds a Span, a Context or None.
 
 Shared between threads: contexts, which do not change once they are made, and the dicts that they carry, which are
-replaced and never changed. The ContextVar's value is the thread's own. Raced by ``stress/race.py`` ("headers").
+replaced and never changed; a node's view, in a critical section on it. The ContextVar's value is the thread's own.
+Raced by ``stress/race.py`` ("headers").
 """
 
 cimport cython
@@ -187,6 +188,18 @@ cdef SpanContext span_context_of(Node node):
 cdef class Node:
     """What a span inherits from; the base of Span and Context."""
 
+    @property
+    def _view(self):
+        """What stands for this node in another API."""
+        with cython.critical_section(self):
+            return self.view
+
+    @_view.setter
+    def _view(self, value):
+        with cython.critical_section(self):
+            _before = self.view
+            self.view = value
+
 
 cdef dict carried_with(dict inherited, object baggage, object values):
     """What a context carries when baggage is replaced and values are added, or removed by None."""
@@ -300,7 +313,24 @@ cdef object as_node(object value):
         )
         result.remote = span_context.remote
         return result
+    if FOREIGN is not None and value is not None:
+        try:
+            found = FOREIGN(value)
+        except Exception:
+            return None
+        if isinstance(found, Node):
+            return found
     return None
+
+
+# How values of another API are read; set once.
+cdef object FOREIGN = None
+
+
+def set_foreign(convert):
+    """How what is not ours is read as a parent or link: ``convert(value)`` gives a node, or None for neither."""
+    global FOREIGN
+    FOREIGN = convert
 
 
 cdef Node current():

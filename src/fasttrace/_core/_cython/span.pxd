@@ -74,6 +74,8 @@ cdef class Recorder:
     cdef bint observing
     cdef public bint record_unsampled
     cdef TailRules tail
+    cdef object span_class   # None for Span
+    cdef object processing   # the processor
     cdef int64_t max_attributes
     cdef int64_t max_attribute_length
     cdef int64_t max_events

@@ -96,6 +96,9 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     void PyErr_Clear()
 
+cdef extern from "pytext.h":
+    object ft_new(object kind)
+
 cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
     int ft_try_incref(PyObject *object)
@@ -118,6 +121,7 @@ cdef enum:
     MAKE_CURRENT = 8
     LIGHT = 16   # a local root that is not recorded, and observed
     RAISED = 32  # an exception was recorded
+    ENDING = 64  # somebody ends it, and its processor may still change it
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
     # what becomes of a record, and the drop counters; the first four are the ring's answers
     PUSHED = 0
@@ -126,6 +130,7 @@ cdef enum:
     DROPPED_ENCODE_ERROR = 3
     DROPPED_AFTER_SHUTDOWN = 4
     DROPPED_FORKED = 5
+    ONLY_RECORDED = 6
     # the layout of a record, see layout.py
     HEADER_BYTES = 64
     MAGIC = 0x7FA5
@@ -187,7 +192,10 @@ cdef class Recorder:
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span.
+    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
+    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
+    it can still be changed, and ``on_end(span)``, when its contents are still there; what they raise is ignored, and
+    what the sampler wants only recorded is theirs alone.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -295,6 +303,29 @@ cdef class Recorder:
     @tail_rules.setter
     def tail_rules(self, rules):
         self.tail = TailRules(rules)
+
+    @property
+    def span_type(self):
+        with cython.critical_section(self):
+            return self.span_class
+
+    @span_type.setter
+    def span_type(self, value):
+        if value is not None and not (isinstance(value, type) and issubclass(value, Span)):
+            raise TypeError(f"span_type={value!r}: a subclass of {Span.__name__}, or None")
+        with cython.critical_section(self):
+            self.span_class = value
+
+    @property
+    def processor(self):
+        with cython.critical_section(self):
+            return self.processing
+
+    @processor.setter
+    def processor(self, value):
+        with cython.critical_section(self):
+            _before = self.processing
+            self.processing = value
 
     @property
     def observe(self):
@@ -475,7 +506,6 @@ cdef inline PyObject *span_of(ft_link *link) noexcept:
     return <PyObject *> (<char *> link - link_offset)
 
 
-@cython.final
 cdef class Tracer:
     """Module ``span``. Makes spans for one instrumentation scope. Without a recorder it only forwards the context.
 
@@ -549,10 +579,18 @@ cdef class Tracer:
         return f"Tracer({self.scope!r})"
 
 
+cdef inline Span blank(Tracer tracer):
+    """A span of the type that its recorder wants."""
+    cdef Recorder recorder = tracer.recorder
+    if recorder is None or recorder.span_class is None:
+        return Span.__new__(Span)
+    return ft_new(recorder.span_class)
+
+
 cdef inline Span new_span(
     Tracer tracer, object name, object context, object kind, object attributes, object links, object start_time
 ):
-    cdef Span span = Span.__new__(Span)
+    cdef Span span = blank(tracer)
     span.tracer = tracer
     span.text = name if type(name) is str else text_of(name)
     if kind is not INTERNAL and kind is not ZERO:
@@ -591,7 +629,7 @@ cdef int begin(Span span) except -1:
     cdef ft_generator *generator
     cdef Account *account
     cdef ft_mutex *mutex
-    cdef bint has_parent, local, sampled, explicit = False
+    cdef bint has_parent, local, sampled, explicit = False, only_record = False
     cdef int rule
     cdef Compare *compare
     cdef PyObject *added = NULL
@@ -649,14 +687,14 @@ cdef int begin(Span span) except -1:
     compare = &recorder.compare[rule]
     sampled = ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
     if recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
-        sampled = decide_slowly(recorder, span, rule, parent, sampled, &added)
+        sampled = decide_slowly(recorder, span, rule, parent, sampled, &added, &only_record)
         generator = ft_own_generator(PROCESS)  # other threads may have run
     account = &recorder.accounts[span.shard]
     mutex = &recorder.ring.shards[span.shard].mutex
     if sampled:
         span.flags |= TRACE_SAMPLED
         span.record_flags = FLAG_SAMPLED
-    elif not recorder.record_unsampled:
+    elif not recorder.record_unsampled and not (only_record and recorder.processing is not None):
         ft_lock(mutex)
         account.started += 1
         account.sampled_out += 1
@@ -718,11 +756,16 @@ cdef int begin(Span span) except -1:
         set_many(span, attributes)
     if span.start_rest is not None:
         start_rest(span)
+    if recorder.processing is not None:
+        try:
+            recorder.processor.on_start(span, parent)
+        except Exception:
+            pass  # the processor's own troubles are reported where it was added
     return 0
 
 
 cdef bint decide_slowly(
-    Recorder recorder, Span span, int rule, Node parent, bint sampled, PyObject **added
+    Recorder recorder, Span span, int rule, Node parent, bint sampled, PyObject **added, bint *only_record
 ) except -1:
     """The decision where more than the trace id counts; ``added`` becomes the attributes of a sampler, owned."""
     cdef Compare compare
@@ -730,11 +773,14 @@ cdef bint decide_slowly(
         expire(recorder)
     with cython.critical_section(recorder):
         compare = recorder.compare[rule]
+        member = recorder.members[rule]
     if compare.flip:
         return ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
     if compare.threshold == ASK:
-        sampled, attributes = ask(recorder, span, rule, parent)
-        if attributes is not None and (sampled or recorder.record_unsampled):
+        decision, attributes = ask(recorder, span, rule, parent)
+        sampled = decision == layout.DECISION_RECORD_AND_SAMPLE
+        only_record[0] = decision == layout.DECISION_RECORD_ONLY
+        if attributes is not None and (sampled or only_record[0] or recorder.record_unsampled):
             Py_INCREF(attributes)
             added[0] = <PyObject *> attributes
         return sampled
@@ -743,8 +789,12 @@ cdef bint decide_slowly(
         value = randomness(span.header)
         if value is not None:
             sampled = <uint64_t> value >= compare.threshold
-    if compare.marked:
-        mark(recorder, span, rule, sampled)
+    if member is not None:
+        # The tracestate says with which threshold a trace was sampled; one that was not has none.
+        if span.header is not None:
+            span.header = with_threshold(span.header, member if sampled else None)
+        elif sampled:
+            span.header = "ot=" + <str> member
     return sampled
 
 
@@ -758,23 +808,8 @@ cdef int expire(Recorder recorder) except -1:
     return 0
 
 
-cdef int mark(Recorder recorder, Span span, int rule, bint sampled) except -1:
-    """The tracestate says with which threshold a trace was sampled; one that was not has none."""
-    cdef tuple members
-    with cython.critical_section(recorder):
-        members = recorder.members
-    if members[rule] is None:
-        return 0
-    if span.header is None:
-        if sampled:
-            span.header = "ot=" + members[rule]
-    else:
-        span.header = with_threshold(span.header, members[rule] if sampled else None)
-    return 0
-
-
 cdef tuple ask(Recorder recorder, Span span, int rule, Node parent):
-    """Whether a sampler that is not a compare samples a span, and the attributes that it adds."""
+    """What a sampler that is not a compare decides, and the attributes that it adds."""
     cdef ft_mutex *mutex
     trace_id = trace_id_of(span.trace_high, span.trace_low)
     links = None if span.start_rest is None else span.start_rest[0]
@@ -784,13 +819,13 @@ cdef tuple ask(Recorder recorder, Span span, int rule, Node parent):
         )
         if header is not None:
             span.header = str(header) or None
-        return number_of(decision, 2) == layout.DECISION_RECORD_AND_SAMPLE, attributes
+        return number_of(decision, 2), attributes
     except Exception:
         mutex = &recorder.ring.shards[span.shard].mutex
         ft_lock(mutex)
         recorder.accounts[span.shard].sampler_errors += 1
         ft_unlock(mutex)
-        return rule in (0, 1, 3), None
+        return layout.DECISION_RECORD_AND_SAMPLE if rule in (0, 1, 3) else layout.DECISION_DROP, None
 
 
 cdef bint begin_once(Span span) except -1:
@@ -864,10 +899,10 @@ cdef int start_rest(Span span) except -1:
         return 0
     try:
         for item in links:
-            if isinstance(item, tuple) and len(item) == 2:
+            if type(item) is tuple and len(item) == 2:
                 add_one_link(span, item[0], item[1])
-            elif isinstance(item, Link):
-                add_one_link(span, item.context, item.attributes)
+            elif isinstance(item, Link) or (not isinstance(item, Node) and hasattr(item, "context")):
+                add_one_link(span, item.context, getattr(item, "attributes", None))
             else:
                 add_one_link(span, item, None)
     except Exception:
@@ -1280,25 +1315,48 @@ cdef int finish(Span span, object end_time) except -1:
     cdef bint mine
     with cython.critical_section(span):
         # Of several threads that end one span, the one that finds it recording does.
-        mine = span.state == RECORDING
+        mine = span.state == RECORDING and not span.options & ENDING
         if mine:
-            span.state = ENDED
+            recorder = span.recorder
+            if recorder.processing is None:
+                span.state = ENDED
+            else:
+                span.options |= ENDING
     if not mine:
         if span.options & LIGHT:
             finish_light(span)
         return 0
-    recorder = span.recorder
     end_ns = ft_clock_monotonic_ns() + span.wall_offset_ns
     if end_time is not None and type(end_time) is int and 0 <= end_time < 2**63:
         end_ns = end_time
     if end_ns < span.start_ns:
         end_ns = span.start_ns
     span.end_ns = end_ns
-    answer = hand_over(span, recorder, end_ns)
-    with cython.critical_section(span):
-        release(span)
+    if span.options & ENDING:
+        processor = recorder.processor
+        process(processor, "on_ending", span)
+        with cython.critical_section(span):
+            span.state = ENDED
+        answer = hand_over(span, recorder, end_ns)
+        process(processor, "on_end", span)
+        with cython.critical_section(span):
+            span.recorder = None
+    else:
+        answer = hand_over(span, recorder, end_ns)
+        with cython.critical_section(span):
+            release(span)
     if answer == PUSHED and not ft_load_seq_cst(&recorder.running) and recorder.on_first_record is not None:
         announce(recorder)
+    return 0
+
+
+cdef int process(object processor, str step, Span span) except -1:
+    """One step of a processor, which reports its own troubles."""
+    if processor is not None:
+        try:
+            getattr(processor, step)(span)
+        except Exception:
+            pass
     return 0
 
 
@@ -1360,13 +1418,17 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
     account.active -= 1
     if recorder.closed:
         answer = DROPPED_AFTER_SHUTDOWN
+    elif not span.record_flags & FLAG_SAMPLED and not recorder.record_unsampled:
+        answer = ONLY_RECORDED
     elif (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
         answer = DROPPED_ENCODE_ERROR
     elif scratch.length > <size_t> 0xFFFFFFFF:
         answer = DROPPED_TOO_LARGE
     else:
         answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
-    if answer != PUSHED:
+    if answer == ONLY_RECORDED:
+        account.sampled_out += 1
+    elif answer != PUSHED:
         account.dropped[answer] += 1
     if recorder.observing and span.record_flags & FLAG_LOCAL_ROOT:
         observed(account.window, end_ns - span.start_ns, (span.record_flags & (FLAG_ERROR | FLAG_HTTP_5XX)) != 0)
@@ -1554,7 +1616,7 @@ cdef class Span(Node):
 
     def _fresh(self):
         """A span that has not started, with the arguments of this one."""
-        cdef Span span = Span.__new__(Span)
+        cdef Span span = blank(self.tracer)
         with cython.critical_section(self):
             span.tracer = self.tracer
             span.text = self.text
@@ -1630,6 +1692,17 @@ cdef class Span(Node):
         with cython.critical_section(self):
             code, description = self.status_number, self.description
         return Status(CODES[code], description)
+
+    @property
+    def _encoded_parts(self):
+        """The events and links as fields of an encoded span, and how many attributes, events and links were dropped."""
+        with cython.critical_section(self):
+            data = b""
+            if self.events.length:
+                data += (<char *> self.events.data)[: self.events.length]
+            if self.links.length:
+                data += (<char *> self.links.data)[: self.links.length]
+            return data, self.attributes_dropped, self.events_dropped, self.links_dropped
 
     @property
     def start_time_ns(self):

@@ -67,7 +67,7 @@ cdef class Store:
     without one is judged by the rules of the store, if its trace is undecided or dropped, and sets those bits that
     match; if none does, an undecided trace is dropped by the first ``tick`` that is ``grace_ns`` later, counted from
     its last local root. Late records of a dropped trace join it and leave its place as it is; those of one that is
-    gone are sampled out.
+    gone are sampled out, or ``trace_evicted`` as it was.
 
     ``rules``: ``("rare", bit, count, window_ns)`` keeps the first ``count`` local roots of a route hash in each
     window, ``now_ns // window_ns``; ``("percentile", bit, parts_per_million)`` those for which, of all local roots of

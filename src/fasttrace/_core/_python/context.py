@@ -8,10 +8,11 @@ from fasttrace._core.types import BAGGAGE_KEY, TraceState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import EllipsisType
     from typing import Any
 
+    from fasttrace._core._python.span import Span
     from fasttrace._core._python.tail import LocalTrace
 
 
@@ -135,6 +136,7 @@ class Node:
         "_remote",
         "_span_id",
         "_trace_id",
+        "_view",
         "_wall_offset_ns",
     )
 
@@ -149,6 +151,8 @@ class Node:
     _wall_offset_ns: int
     # With tail rules: what the spans of one local root share.
     _local_trace: LocalTrace | None
+    # What stands for this node in another API, or None; inherited by nobody.
+    _view: Any
 
     def _take_over(self, other: Node | SpanContext) -> None:
         """The ids, flags and tracestate of another node or of a SpanContext, and what a node carries."""
@@ -211,6 +215,7 @@ class Context(Node):
         self._decision = IN_FLAGS
         self._wall_offset_ns = 0
         self._local_trace = None
+        self._view = None
         if node is None:
             self._trace_id = self._span_id = self._flags = 0
             self._remote = False
@@ -274,7 +279,23 @@ def as_node(value: Any) -> Node | None:
         return value
     if type(value) is SpanContext:
         return context_of(value)
+    if _foreign is not None and value is not None:
+        try:
+            found = _foreign(value)
+        except Exception:
+            return None
+        return found if isinstance(found, Node) else None
     return None
+
+
+# How values of another API are read; set once.
+_foreign: Callable[[Any], Any] | None = None
+
+
+def set_foreign(convert: Callable[[Any], Context | Span | None] | None) -> None:
+    """How what is not ours is read as a parent or link: ``convert(value)`` gives a node, or None for neither."""
+    global _foreign
+    _foreign = convert
 
 
 CURRENT: ContextVar[Any] = ContextVar("fasttrace_current", default=None)

@@ -30,7 +30,9 @@ from fasttrace._core._python.otlp import (
 from fasttrace._core._python.ring import Ring
 from fasttrace._core._python.tail import LocalTrace, TailRules
 from fasttrace._core.layout import (
+    DECISION_DROP,
     DECISION_RECORD_AND_SAMPLE,
+    DECISION_RECORD_ONLY,
     DURATION_BUCKETS,
     RECORD_FLAG_ERROR,
     RECORD_FLAG_HTTP_5XX,
@@ -78,6 +80,7 @@ _WALL_OFFSET_AGE_NS = 100_000_000
 _KINDS = tuple(SpanKind)
 _CODES = tuple(StatusCode)
 _UNSET, _OK, _ERROR = 0, 1, 2
+_DECISIONS = (DECISION_DROP, DECISION_RECORD_AND_SAMPLE)
 _HTTP_STATUS_CODE = "http.response.status_code"
 _HTTP_ROUTE = "http.route"
 _LOW_64_BITS = (1 << 64) - 1
@@ -121,7 +124,10 @@ class Recorder:
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span.
+    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
+    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
+    it can still be changed, and ``on_end(span)``, when its contents are still there; what they raise is ignored, and
+    what the sampler wants only recorded is theirs alone.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -140,14 +146,16 @@ class Recorder:
         self.ring = ring
         self.limits = SpanLimits() if limits is None else limits
         self.scopes: list[InstrumentationScope] = []
-        self.thresholds = thresholds
-        self.ot_members = (None,) * 5
+        # One object, so that a span that begins while both are replaced never has one of each.
+        self._decisions = check_thresholds(thresholds), check_ot_members((None,) * 5)
         self.decide: Callable[..., tuple[Any, Any, Any]] | None = None
         self.on_expire: Callable[[], None] | None = None
         self.expires_ns = 0
         self.observe = False
         self.record_unsampled = False
         self._tail: TailRules | None = None
+        self._span_type: type[Span] | None = None
+        self.processor: Any = None
         self.closed = False
         self._id_generator = id_generator
         self._on_first_record = on_first_record
@@ -185,19 +193,19 @@ class Recorder:
 
     @property
     def thresholds(self) -> tuple[int, ...]:
-        return self._thresholds
+        return self._decisions[0]
 
     @thresholds.setter
     def thresholds(self, values: tuple[int, ...]) -> None:
-        self._thresholds = check_thresholds(values)
+        self._decisions = check_thresholds(values), self._decisions[1]
 
     @property
     def ot_members(self) -> tuple[str | None, ...]:
-        return self._ot_members
+        return self._decisions[1]
 
     @ot_members.setter
     def ot_members(self, values: tuple[str | None, ...]) -> None:
-        self._ot_members = check_ot_members(values)
+        self._decisions = self._decisions[0], check_ot_members(values)
 
     @property
     def tail_rules(self) -> tuple[tuple[Any, ...], ...]:
@@ -206,6 +214,16 @@ class Recorder:
     @tail_rules.setter
     def tail_rules(self, rules: Iterable[Any]) -> None:
         self._tail = TailRules(rules)
+
+    @property
+    def span_type(self) -> type[Span] | None:
+        return self._span_type
+
+    @span_type.setter
+    def span_type(self, value: type[Span] | None) -> None:
+        if value is not None and not (isinstance(value, type) and issubclass(value, Span)):
+            raise TypeError(f"span_type={value!r}: a subclass of {Span.__name__}, or None")
+        self._span_type = value
 
     def window(self) -> dict[str, Any]:
         """The local roots that have ended since ``observe`` was set: ``requests``, ``errors``, and ``durations``.
@@ -283,13 +301,14 @@ class Recorder:
             except Exception:
                 pass  # the pipeline reports its own troubles; the application must not see them here
 
-    def _decide(self, span: Span, rule: int, parent: Node | None, attributes: Any, links: Any) -> tuple[bool, Any]:
-        """Whether a span is sampled, and the attributes that a sampler adds."""
+    def _decide(self, span: Span, rule: int, parent: Node | None, attributes: Any, links: Any) -> tuple[int, Any]:
+        """What is decided about a span, and the attributes that a sampler adds."""
         if self.expires_ns and time.monotonic_ns() >= self.expires_ns:
             self._expire()
-        threshold = self._thresholds[rule]
+        thresholds, members = self._decisions
+        threshold = thresholds[rule]
         if threshold < 0:
-            return span._trace_id & _LOW_64_BITS < -threshold, None
+            return _DECISIONS[span._trace_id & _LOW_64_BITS < -threshold], None
         if threshold == THRESHOLD_ASK:
             return self._ask(span, rule, parent, attributes, links)
         value = span._trace_id & _RANDOMNESS
@@ -297,10 +316,10 @@ class Recorder:
             given = randomness(span._header)
             value = value if given is None else given
         sampled = value >= threshold
-        member = self._ot_members[rule]
+        member = members[rule]
         if member is not None and (sampled or span._header is not None):
             span._header = with_threshold(span._header, member if sampled else None)
-        return sampled, None
+        return _DECISIONS[sampled], None
 
     def _expire(self) -> None:
         """The time of a boost is over: whoever set it sets the thresholds again."""
@@ -312,19 +331,19 @@ class Recorder:
             except Exception:
                 pass  # a sampler's troubles are logged where they arise; the application must not see them here
 
-    def _ask(self, span: Span, rule: int, parent: Node | None, attributes: Any, links: Any) -> tuple[bool, Any]:
-        """Whether a sampler that is not a compare samples a span, and the attributes that it adds."""
+    def _ask(self, span: Span, rule: int, parent: Node | None, attributes: Any, links: Any) -> tuple[int, Any]:
+        """What a sampler that is not a compare decides, and the attributes that it adds."""
         try:
             decision, added, header = self.decide(  # type: ignore[misc]
                 rule, parent, span._trace_id, span._name, _KINDS[span._kind], attributes, links
             )
             if header is not None:
                 span._header = str(header) or None
-            return _number(decision, 2) == DECISION_RECORD_AND_SAMPLE, added
+            return _number(decision, 2), added
         except Exception:
             with self._lock:
                 self._sampler_errors += 1
-            return rule in (0, 1, 3), None
+            return _DECISIONS[rule in (0, 1, 3)], None
 
 
 class Tracer:
@@ -359,7 +378,7 @@ class Tracer:
 
         ``start_time`` is nanoseconds since the Unix epoch. As a context manager it ends itself.
         """
-        span = Span(
+        span = self._span_type(
             self,
             _text(name),
             0 if kind is SpanKind.INTERNAL else _number(kind, 4),
@@ -385,13 +404,18 @@ class Tracer:
 
         Also a decorator for functions, coroutine functions, generator and async generator functions.
         """
-        return Span(
+        return self._span_type(
             self,
             _text(name),
             0 if kind is SpanKind.INTERNAL else _number(kind, 4),
             (context, attributes, links, start_time),
             (bool(record_exception), bool(set_status_on_exception), bool(end_on_exit), True),
         )
+
+    @property
+    def _span_type(self) -> type[Span]:
+        recorder = self.recorder
+        return Span if recorder is None or recorder._span_type is None else recorder._span_type
 
     def __repr__(self) -> str:
         return f"Tracer({self.scope!r})"
@@ -458,6 +482,7 @@ class Span(Node):
         self._carried = None
         self._decision = IN_FLAGS
         self._local_trace = None
+        self._view = None
         self._light = self._raised = False  # a local root that is only observed; an exception was recorded
         self._status = _UNSET
         self._description: str | None = None
@@ -522,11 +547,13 @@ class Span(Node):
             rule = (1 if valid._remote else 3) + (0 if valid._flags & TRACE_FLAG_SAMPLED else 1)
             if valid._decision == DEFERRED:
                 rule = 0
-        sampled, added = recorder._decide(self, rule, parent, attributes, links)
-        if sampled:
+        decision, added = recorder._decide(self, rule, parent, attributes, links)
+        if decision == DECISION_RECORD_AND_SAMPLE:
             self._flags |= TRACE_FLAG_SAMPLED
             self._record_flags = RECORD_FLAG_SAMPLED
-        elif not recorder.record_unsampled:
+        elif not recorder.record_unsampled and not (
+            decision == DECISION_RECORD_ONLY and recorder.processor is not None
+        ):
             self._leave_out(recorder, valid, parent_span, explicit, local)
             return
         self._span_id = _new_span_id(recorder)
@@ -563,6 +590,11 @@ class Span(Node):
             self._start_time_ns = given
         if links is not None:
             self._add_links(links)
+        if recorder.processor is not None:
+            try:
+                recorder.processor.on_start(self, parent)
+            except Exception:
+                pass  # the processor's own troubles are reported where it was added
 
     def _leave_out(
         self, recorder: Recorder, parent: Node | None, parent_span: Any, explicit: bool, local: bool
@@ -592,10 +624,10 @@ class Span(Node):
     def _add_links(self, links: Iterable[Any]) -> None:
         try:
             for item in links:
-                if isinstance(item, tuple) and len(item) == 2:
+                if type(item) is tuple and len(item) == 2:
                     self.add_link(item[0], item[1])
-                elif isinstance(item, Link):
-                    self.add_link(item.context, item.attributes)
+                elif isinstance(item, Link) or (not isinstance(item, Node) and hasattr(item, "context")):
+                    self.add_link(item.context, getattr(item, "attributes", None))
                 else:
                     self.add_link(item)
         except Exception:
@@ -767,14 +799,22 @@ class Span(Node):
             recorder._drop("forked")
             self._release()
             return
+        processor = recorder.processor
         with recorder._lock:
             # Of several threads that end one span, the one that takes it from the active ones does.
             if recorder._active.pop(id(self), None) is None:
                 return
-            self._state = _ENDED
+            if processor is None:
+                self._state = _ENDED
         self._end_time_ns = max(end_time_ns, self._start_time_ns)
+        if processor is not None:
+            self._process(processor, "on_ending")
+            self._state = _ENDED
         if recorder.closed:
             recorder._drop("after_shutdown")
+        elif not self._record_flags & RECORD_FLAG_SAMPLED and not recorder.record_unsampled:
+            with recorder._lock:
+                recorder._sampled_out += 1
         else:
             try:
                 record = self._encode()
@@ -785,7 +825,18 @@ class Span(Node):
         if recorder.observe and self._record_flags & RECORD_FLAG_LOCAL_ROOT:
             failed = self._record_flags & (RECORD_FLAG_ERROR | RECORD_FLAG_HTTP_5XX) != 0
             recorder._observed(self._end_time_ns - self._start_time_ns, failed)
-        self._release()
+        if processor is None:
+            self._release()
+        else:
+            self._process(processor, "on_end")
+            self._recorder = None
+
+    def _process(self, processor: Any, step: str) -> None:
+        """One step of a processor, which reports its own troubles."""
+        try:
+            getattr(processor, step)(self)
+        except Exception:
+            pass
 
     def _end_light(self) -> None:
         """The end of a local root that is not recorded."""
@@ -921,7 +972,7 @@ class Span(Node):
     def _fresh(self) -> Span:
         """A span that has not started, with the arguments of this one."""
         options = (self._record_exception, self._set_status, self._end_on_exit, self._make_current)
-        return Span(self._tracer, self._name, self._kind, self._arguments, options)
+        return type(self)(self._tracer, self._name, self._kind, self._arguments, options)
 
     def _attach(self) -> Any:
         """Become current, if this span is one that does; the token for ``_detach``, or None."""
@@ -974,6 +1025,12 @@ class Span(Node):
     @property
     def status(self) -> Status:
         return Status(_CODES[self._status], self._description)
+
+    @property
+    def _encoded_parts(self) -> tuple[bytes, int, int, int]:
+        """The events and links as fields of an encoded span, and how many attributes, events and links were dropped."""
+        data = b"".join(self._events + self._links)
+        return data, self._attributes_dropped, self._events_dropped, self._links_dropped
 
     @property
     def start_time_ns(self) -> int:

@@ -59,6 +59,7 @@ class _Trace:
         "bits",
         "due_ns",
         "end_ns",
+        "evicted",
         "held_bytes",
         "id",
         "records",
@@ -78,6 +79,7 @@ class _Trace:
         self.begin_ns = _LAST_NS
         self.end_ns = 0
         self.truncated = False
+        self.evicted = False  # before it was decided
 
 
 class _Rare:
@@ -137,7 +139,7 @@ class Store:
     without one is judged by the rules of the store, if its trace is undecided or dropped, and sets those bits that
     match; if none does, an undecided trace is dropped by the first ``tick`` that is ``grace_ns`` later, counted from
     its last local root. Late records of a dropped trace join it and leave its place as it is; those of one that is
-    gone are sampled out.
+    gone are sampled out, or ``trace_evicted`` as it was.
 
     ``rules``: ``("rare", bit, count, window_ns)`` keeps the first ``count`` local roots of a route hash in each
     window, ``now_ns // window_ns``; ``("percentile", bit, parts_per_million)`` those for which, of all local roots of
@@ -316,7 +318,10 @@ class Store:
             self._queue(trace, record)
         elif trace.state == GONE:
             self._remembered.move_to_end(trace_id)
-            self._sampled_out += 1
+            if trace.evicted:
+                self._trace_evicted += 1
+            else:
+                self._sampled_out += 1
         else:
             self._hold(trace, record, length + STORE_RECORD_BYTES)
             if trace.state == UNDECIDED:
@@ -457,7 +462,9 @@ class Store:
             elif self._dropped:
                 self._sampled_out += self._evict(next(iter(self._dropped.values())))
             elif self._undecided:
-                self._trace_evicted += self._evict(next(iter(self._undecided.values())))
+                trace = next(iter(self._undecided.values()))
+                trace.evicted = True
+                self._trace_evicted += self._evict(trace)
                 self._evicted_traces += 1
             else:
                 del self._traces[self._remembered.popitem(last=False)[0]]

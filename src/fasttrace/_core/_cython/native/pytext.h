@@ -97,4 +97,11 @@ static inline int ft_contextvar_leave(PyObject *variable, PyObject *value, PyObj
     return 0;
 }
 
+/* A new object of a subclass of a type without arguments, as `kind.__new__(kind)` makes it. */
+static inline PyObject *ft_new(PyObject *kind) {
+    static PyObject *nothing = NULL;
+    if (nothing == NULL && (nothing = PyTuple_New(0)) == NULL) return NULL;
+    return ((PyTypeObject *)kind)->tp_new((PyTypeObject *)kind, nothing, NULL);
+}
+
 #endif

@@ -46,6 +46,7 @@ typedef struct ft_trace {
     uint8_t state;
     uint8_t waiting;
     uint8_t truncated;
+    uint8_t evicted; /* before it was decided */
 } ft_trace;
 
 typedef struct {
@@ -233,6 +234,7 @@ static inline void ft_store_shrink(ft_store *store) {
             trace = (ft_trace *)store->undecided.next;
             store->trace_evicted += trace->held_spans;
             store->evicted_traces++;
+            trace->evicted = 1;
             ft_store_evict(store, trace);
         } else {
             ft_store_forget(store, (ft_trace *)store->remembered.next);
@@ -295,7 +297,8 @@ static inline void ft_store_add_one(ft_store *store, const uint8_t *record, uint
         if (node == NULL) store->trace_evicted++;
         else ft_store_queue(store, trace, node);
     } else if (trace->state == FT_GONE) {
-        store->sampled_out++;
+        if (trace->evicted) store->trace_evicted++;
+        else store->sampled_out++;
     } else {
         ft_store_hold(store, trace, record, length);
         if (local_root && trace->state == FT_UNDECIDED) {

@@ -1,0 +1,249 @@
+"""The Collector's configuration: valid YAML, the same rules, and what the real Collector makes of it where it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from receiving import Receiver, free_port
+
+import fasttrace
+from fasttrace.errors import ConfigurationError
+from fasttrace.export import OTLPExporter
+from fasttrace.sampling import collector, tail
+
+KEPT = {"name": "fasttrace: kept already", "type": "string_attribute"}
+
+
+def policies(rules: Any, **options: Any) -> list[dict[str, Any]]:
+    """The policies for rules, without the first, which is always there."""
+    text = collector.sampler(tail.plan(rules).rules, "backend:4317", **options)
+    found = yaml.safe_load(text)["processors"]["tail_sampling"]["policies"]
+    assert {key: found[0][key] for key in KEPT} == KEPT
+    return list(found[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("latency=2s", {"type": "latency", "latency": {"threshold_ms": 2000}}),
+        ("latency=0.0015s", {"type": "latency", "latency": {"threshold_ms": 2}}),
+        ("error", {"type": "status_code", "status_code": {"status_codes": ["ERROR"]}}),
+        (
+            "http_5xx",
+            {
+                "type": "numeric_attribute",
+                "numeric_attribute": {"key": "http.response.status_code", "min_value": 500, "max_value": 599},
+            },
+        ),
+        (
+            "exception",
+            {
+                "type": "ottl_condition",
+                "ottl_condition": {"error_mode": "ignore", "spanevent": ['spanevent.name == "exception"']},
+            },
+        ),
+        ("baseline=2.5%", {"type": "probabilistic", "probabilistic": {"sampling_percentage": 2.5}}),
+        ("baseline=0.00000001", {"type": "probabilistic", "probabilistic": {"sampling_percentage": 1e-6}}),
+        (
+            "attribute=a:gold|silver",
+            {"type": "string_attribute", "string_attribute": {"key": "a", "values": ["gold", "silver"]}},
+        ),
+        ("attribute=a:true", {"type": "boolean_attribute", "boolean_attribute": {"key": "a", "value": True}}),
+        (
+            "attribute=a:1..5",
+            {"type": "numeric_attribute", "numeric_attribute": {"key": "a", "min_value": 1, "max_value": 5}},
+        ),
+    ],
+)
+def test_each_rule_is_the_policy_of_the_same_meaning(text: str, policy: dict[str, Any]) -> None:
+    (rule,) = tail.parse(text)
+    assert policies(text) == [{"name": rule.name, **policy}]
+
+
+@pytest.mark.parametrize(
+    ("text", "conditions"),
+    [
+        ("attribute=a", ['span.attributes["a"] != nil']),
+        ("attribute=a:false", ['span.attributes["a"] == false']),
+        ("attribute=a:0..5", ['span.attributes["a"] >= 0 and span.attributes["a"] <= 5']),
+        ("attribute=a:..2.5", ['span.attributes["a"] <= 2.5']),
+        ('attribute=a:7|"7"|true', [f'span.attributes["a"] == {value}' for value in ("7", '"7"', "true")]),
+    ],
+)
+def test_what_no_policy_of_attributes_can_say_is_a_condition(text: str, conditions: list[str]) -> None:
+    (policy,) = policies(text)
+    assert policy["type"] == "ottl_condition" and policy["ottl_condition"]["span"] == conditions
+
+
+def test_rules_that_can_not_be_said_are_named_with_the_reason() -> None:
+    text = collector.sampler(tail.parse("rare=10/60s,percentile=0.99,error"), "backend:4317")
+    assert "#   rare=10/60s: no policy counts the traces of a route" in text
+    assert "#   percentile=0.99: no policy knows how long the other traces" in text
+    assert "keep_trace(), which no policy can see" in text
+    assert [policy["name"] for policy in policies("rare=10/60s,percentile=0.99,error")] == ["error"]
+
+
+def test_what_a_head_has_sampled_is_kept_when_asked_and_explained_when_not() -> None:
+    assert policies("error", keep_sampled=True)[0] == {"name": "head: sampled", "type": "trace_flags"}
+    assert "#   type: trace_flags" in collector.sampler((), "backend:4317")
+
+
+texts = st.text(min_size=1, max_size=20)
+
+
+@given(texts, st.lists(texts, min_size=1, max_size=3), st.floats(-1e300, 1e300))
+def test_any_key_value_and_name_is_valid_yaml_and_comes_back(key: str, values: list[str], number: float) -> None:
+    rules = [
+        tail.attribute(key, values=values, name="a"),
+        tail.attribute(key, name="b"),
+        tail.attribute("k", at_least=number, name="c"),
+    ]
+    found = {policy["name"]: policy for policy in policies(rules)}
+    assert found["a"]["string_attribute"]["key"] == key
+    assert set(found["a"]["string_attribute"]["values"]) == set(values)
+    assert found["b"]["ottl_condition"]["span"][0].endswith('"] != nil')
+    written = found["c"]["ottl_condition"]["span"][0].rpartition(" ")[2]
+    assert float(written) == number and "e" not in written
+
+
+def test_the_first_tier_sends_each_trace_to_one_of_the_samplers_named() -> None:
+    made = yaml.safe_load(collector.load_balancer("10.0.0.1:4317, [::1]:5317"))
+    balancing = made["exporters"]["load_balancing"]
+    assert balancing["routing_key"] == "traceID"
+    assert balancing["resolver"] == {"static": {"hostnames": ["10.0.0.1:4317", "[::1]:5317"]}}
+    assert balancing["retry_on_failure"] == balancing["sending_queue"] == {"enabled": True}
+    assert made["service"]["pipelines"]["traces"] == {"receivers": ["otlp"], "exporters": ["load_balancing"]}
+
+
+@pytest.mark.parametrize(("samplers", "port"), [("dns:samplers.local", "4317"), ("dns:samplers.local:5317", "5317")])
+def test_the_samplers_may_be_all_addresses_of_a_name(samplers: str, port: str) -> None:
+    made = yaml.safe_load(collector.load_balancer(samplers))
+    assert made["exporters"]["load_balancing"]["resolver"] == {"dns": {"hostname": "samplers.local", "port": port}}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "exporters"),
+    [
+        ("jaeger:4317", {"otlp_grpc": {"endpoint": "jaeger:4317", "tls": {"insecure": True}}}),
+        ("https://collect.example/otlp", {"otlp_http": {"endpoint": "https://collect.example/otlp"}}),
+    ],
+)
+def test_kept_traces_go_to_the_endpoint(endpoint: str, exporters: dict[str, Any]) -> None:
+    made = yaml.safe_load(collector.sampler((), endpoint))
+    assert made["exporters"] == exporters
+    assert made["service"]["pipelines"]["traces"]["exporters"] == list(exporters)
+
+
+@pytest.mark.parametrize("samplers", ["", "sampler", "sampler:0", "a:1,b", "dns:", "dns:a b", "a:99999", "x:1\n- y:2"])
+def test_samplers_that_are_no_addresses_are_refused(samplers: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"use host:port|use dns:NAME"):
+        collector.load_balancer(samplers)
+
+
+@pytest.mark.parametrize("endpoint", ["", "backend", "ftp://x:1", "https://", "a:b"])
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match="use host:port, or an http:// or https:// URL"):
+        collector.sampler((), endpoint)
+
+
+def test_secrets_of_an_endpoint_are_not_printed() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        collector.sampler((), "https://user:hunter2@collect.example/?key=hunter3")
+    assert "hunter" not in str(refused.value)
+
+
+# --- the real one
+
+OTELCOL = os.environ.get("OTELCOL") or shutil.which("otelcol-contrib")
+RULES = (
+    "latency=2s,error,http_5xx,exception,attribute=tier:gold|silver,attribute=flag:true,attribute=count:1..5,"
+    'attribute=score:..-2.5,attribute=seen,attribute=mixed:7|"eight"|false,attribute="odd \\"key\\", ü":x,'
+    "rare=10/60s,percentile=0.99,baseline=0%"
+)
+
+
+@pytest.mark.skipif(not OTELCOL, reason="no otelcol-contrib on the PATH, nor in OTELCOL")
+def test_the_real_collector_keeps_the_traces_that_the_rules_name(receiver: Receiver, tmp_path: Path) -> None:
+    assert OTELCOL
+    made = yaml.safe_load(collector.sampler(tail.plan(RULES).rules, receiver.base))
+    port = free_port()
+    made["receivers"]["otlp"]["protocols"] = {"http": {"endpoint": f"127.0.0.1:{port}"}}
+    made["processors"]["tail_sampling"]["decision_wait"] = "1s"
+    made["exporters"]["otlp_http"]["compression"] = "none"  # oteltap takes no other
+    made["service"]["telemetry"] = {"metrics": {"level": "none"}}
+    file = tmp_path / "collector.yaml"
+    file.write_text(yaml.safe_dump(made))
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen([OTELCOL, "--config", str(file)], stdout=log, stderr=log)
+    try:
+        _wait(f"http://127.0.0.1:{port}/v1/traces", process, tmp_path / "log")
+        provider = fasttrace.TracerProvider(
+            service_name="shop", exporter=OTLPExporter(f"http://127.0.0.1:{port}/v1/traces"), undelivered_dir="none"
+        )
+        wanted = _send(provider.get_tracer("tests"))
+        assert provider.shutdown(timeout=30)
+        kept = {line[3] for line in receiver.spans(2 * len(wanted))}
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert kept == {part for name in wanted for part in (name, f"child of {name}")}
+    assert "deprecated" not in (tmp_path / "log").read_text()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        try:
+            request = urllib.request.Request(url, b"", {"content-type": "application/x-protobuf"})
+            urllib.request.urlopen(request, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
+def _send(tracer: fasttrace.Tracer) -> set[str]:
+    """Traces of two spans, and the names of those that a rule asks for."""
+    wanted = set()
+    start = time.time_ns() - 10_000_000_000
+
+    def trace(name: str, keep: bool, seconds: float = 0.1, **options: Any) -> None:
+        root = tracer.start_span(name, context=fasttrace.Context(), start_time=start)
+        child = tracer.start_span(f"child of {name}", context=root, start_time=start, attributes=options.get("has"))
+        if options.get("error"):
+            child.set_status(fasttrace.StatusCode.ERROR)
+        if options.get("raised"):
+            child.record_exception(ValueError("x"))
+        child.end(start + int(seconds * 1e9))
+        root.end(start + int(seconds * 1e9))
+        if keep:
+            wanted.add(name)
+
+    trace("slow", True, seconds=2.5)
+    trace("not slow", False, seconds=1.9)
+    trace("failed", True, error=True)
+    trace("raised", True, raised=True)
+    for key, keep, refuse in (
+        ("http.response.status_code", (500, 599), (404, 600)),
+        ("tier", ("gold", "silver"), ("tin", 5)),
+        ("flag", (True,), (False, "true")),
+        ("count", (1, 5), (0, 6, "3")),
+        ("score", (-2.5, -7), (-2.4, 0)),
+        ("seen", (0, "", False), ()),
+        ("mixed", (7, "eight", False), (8, "7", True)),
+        ('odd "key", ü', ("x",), ("y",)),
+        ("fasttrace.keep_reason", ("latency",), ()),
+    ):
+        for value in (*keep, *refuse):
+            trace(f"{key}={value!r}", value in keep and type(value) in map(type, keep), has={key: value})
+    return wanted
