@@ -10,7 +10,7 @@ import os
 import time
 
 from fasttrace import _log, _threads
-from fasttrace.context import Context, attach, detach
+from fasttrace.context import UNTRACED, attach, detach
 from fasttrace.errors import ExportError, SpoolError
 from fasttrace.export.base import Batch, address
 
@@ -29,8 +29,6 @@ LONGEST_ASKED_SECONDS = 600.0
 PROBE_SECONDS = 5.0
 # How often a process looks for what others have left.
 SCAN_SECONDS = 30.0
-# What is current during an export: what an exporter traces is sampled out, or every batch would make another one.
-_UNTRACED = Context(sampled=False)
 
 
 class Outcome:
@@ -129,7 +127,7 @@ class Delivery:
             attempt = batch.attempt
             attempt.deadline = limit if attempt.deadline is None else min(limit, attempt.deadline)
             attempt.urgent = lambda: True
-        token = attach(_UNTRACED)
+        token = attach(UNTRACED)
         try:
             answer: object = self.exporter.export(batch)
             # Exporters made for other libraries answer with other things: those say nothing of spans.
@@ -146,7 +144,7 @@ class Delivery:
                 raise
             return Outcome(0, 0, (), error)
         finally:
-            detach(_UNTRACED, token)
+            detach(UNTRACED, token)
 
     def settle(self, batch: Batch, outcome: Outcome) -> None:
         """Count what became of a batch; what is worth another try goes to disk."""
