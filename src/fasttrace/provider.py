@@ -117,6 +117,14 @@ class TracerProvider:
     def _start(self) -> None:
         self.pipeline.start()
 
+    def redirect(
+        self, exporter: Exporter, *, schedule_delay: float | None = None, max_batch_spans: int | None = None
+    ) -> None:
+        """Send to another exporter from now on, also what is queued already. For what stands on top of a provider."""
+        undelivered = _undelivered(exporter, self.settings)
+        self.exporter = exporter
+        self.pipeline.redirect(exporter, undelivered, schedule_delay=schedule_delay, max_batch_spans=max_batch_spans)
+
     def _resource(self) -> dict[str, Any]:
         import os
 

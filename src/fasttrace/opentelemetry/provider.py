@@ -18,24 +18,12 @@ from fasttrace.tracer import TracerRegistry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
+
+    from fasttrace.opentelemetry.processors import Processors
 
 _logger = logging.getLogger(__name__)
 _EXPORTER_VARIABLES = ("FASTTRACE_EXPORTER", "OTEL_TRACES_EXPORTER")
-
-
-class Resource:
-    """What ``provider.resource`` gives, unless a resource of OpenTelemetry's was handed in."""
-
-    __slots__ = ("attributes", "schema_url")
-
-    def __init__(self, attributes: Mapping[str, Any], schema_url: str = "") -> None:
-        self.attributes = attributes
-        self.schema_url = schema_url
-
-    def __repr__(self) -> str:
-        return f"Resource({self.attributes!r})"
 
 
 class TracerProvider(trace.TracerProvider):
@@ -45,6 +33,9 @@ class TracerProvider(trace.TracerProvider):
     of OpenTelemetry's. Spans go to an OTLP receiver unless ``exporter`` or a variable says otherwise. What is left is
     sent at exit whatever ``shutdown_on_exit`` says; processors are shut down if it does.
     """
+
+    # What add_span_processor has added; None without.
+    _processors: Processors | None = None
 
     def __init__(
         self,
@@ -103,6 +94,8 @@ class TracerProvider(trace.TracerProvider):
             self._tracers = TracerRegistry(provider.recorder, Tracer if ours else ApiContextTracer)
         else:
             self._tracers.bind(provider.recorder)
+        if self._processors is not None:
+            provider.recorder.processor = self._processors
 
     def get_tracer(
         self,
@@ -127,7 +120,7 @@ class TracerProvider(trace.TracerProvider):
         generation = ids.fork_generation()
         if self._resource[0] != generation:
             schema_url = getattr(self._given_resource, "schema_url", None) or ""
-            self._resource = generation, Resource(self.native.resource, schema_url)
+            self._resource = generation, adapters.Resource(self.native.resource, schema_url)
         return self._resource[1]
 
     @property
@@ -143,11 +136,16 @@ class TracerProvider(trace.TracerProvider):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what has ended; True when all of it was delivered in time."""
-        return self.native.flush(timeout_millis / 1000)
+        from fasttrace.opentelemetry import processors
+
+        return processors.force_flush(self, timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Send what is left, then stop: tracers handed out from now on do nothing."""
+        from fasttrace.opentelemetry import processors
+
         self._closed = True
+        processors.shutdown(self)
         self.native.shutdown(self.native.settings.exit_timeout)
 
 

@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from fasttrace._core import Span as CoreSpan
 from fasttrace.opentelemetry.convert import api_span_context
+from fasttrace.opentelemetry.readable import ReadableMixin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _attributes = CoreSpan.attributes.__get__
 _span_context = CoreSpan.get_span_context
 
 
-class Span(CoreSpan, ApiSpan):  # type: ignore[misc]
+class Span(CoreSpan, ReadableMixin, ApiSpan):  # type: ignore[misc]
     """A span of fasttrace that OpenTelemetry knows: what runs per span is the core's, reads give OpenTelemetry's types.
 
     Made by tracers; each provider has a subclass of its own, which knows it.
