@@ -7,6 +7,8 @@ import os
 import sys
 from types import MappingProxyType
 
+from opentelemetry.context import Context as ApiContext
+
 from fasttrace._core import SpanLimits
 from fasttrace.errors import ConfigurationError
 from fasttrace.opentelemetry import convert
@@ -43,7 +45,7 @@ class ApiSampler(UserSampler):
     def _parent(self, parent: Any) -> tuple[Any, Any]:
         _, state = super()._parent(parent)
         if parent is None:
-            return convert.ApiContext(), state
+            return ApiContext(), state
         view = parent._view
         return (convert.view_of(parent) if view is None else view), state
 
@@ -52,7 +54,7 @@ def sampler(given: Any) -> Any:
     """A sampler of ours for one of anybody's. Stock ones become compares, so that no Python runs for them."""
     if given is None or isinstance(given, (Sampler, str, int, float)):
         return given
-    known = _stock_sampler(given)
+    known = getattr(given, "fasttrace_sampler", None) or _stock_sampler(given)
     if known is not None:
         return known
     if callable(getattr(given, "should_sample", None)) and not isinstance(given, type):

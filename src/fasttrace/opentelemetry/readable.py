@@ -10,7 +10,6 @@ from opentelemetry.trace import Link as ApiLink
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from fasttrace import _log
-from fasttrace._core import Span as CoreSpan
 from fasttrace._core import decode
 from fasttrace._core.layout import SPAN_FLAG_IS_REMOTE
 from fasttrace.errors import ReadOnlySpanError
@@ -137,8 +136,21 @@ class ReadableMixin:
 
 # What the SDK's spans keep their fields in; who writes there wants to change what is exported.
 _FIELDS = frozenset(
-    "_attributes _context _end_time _events _instrumentation_info _instrumentation_scope _kind _links _name _parent "
-    "_resource _start_time _status".split()
+    (
+        "_attributes",
+        "_context",
+        "_end_time",
+        "_events",
+        "_instrumentation_info",
+        "_instrumentation_scope",
+        "_kind",
+        "_links",
+        "_name",
+        "_parent",
+        "_resource",
+        "_start_time",
+        "_status",
+    )
 )
 
 
@@ -222,9 +234,18 @@ def _delegate(name: str, text: str) -> property:
 
 # Properties rather than __getattr__, since the SDK's own class may stand behind and has them, too.
 for _name in (
-    "kind parent start_time end_time status resource instrumentation_scope instrumentation_info dropped_attributes "
-    "dropped_events dropped_links"
-).split():
+    "kind",
+    "parent",
+    "start_time",
+    "end_time",
+    "status",
+    "resource",
+    "instrumentation_scope",
+    "instrumentation_info",
+    "dropped_attributes",
+    "dropped_events",
+    "dropped_links",
+):
     setattr(ReadableSpan, _name, _delegate(_name, f"The span's ``{_name}``."))
 
 _stock_types: dict[type, type[ReadableSpan]] = {}
@@ -264,7 +285,7 @@ class ReadOnlyAttributes(dict[str, "Any"]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         refuse("_attributes")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
 
 def _decoded(span: Any) -> tuple[tuple[Event, ...], tuple[Link, ...]]:

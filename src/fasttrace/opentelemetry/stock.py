@@ -180,7 +180,7 @@ def _plain_session(session: Any) -> bool:
 
     if type(session) is not requests.Session or not _unchanged(session):
         return False
-    adapters = [type(adapter) for adapter in session.adapters.values()]
+    adapters = list(session.adapters.values())
     return (
         session.auth is None
         and session.trust_env
@@ -188,8 +188,9 @@ def _plain_session(session: Any) -> bool:
         and not session.params
         and not len(session.cookies)
         and not any(session.hooks.values())
-        and adapters == [requests.adapters.HTTPAdapter] * 2
-        and all(adapter.max_retries.total == 0 for adapter in session.adapters.values())
+        and all(
+            type(adapter) is requests.adapters.HTTPAdapter and adapter.max_retries.total == 0 for adapter in adapters
+        )
         and not _foreign_headers(session.headers)
     )
 
