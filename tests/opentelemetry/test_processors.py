@@ -142,7 +142,11 @@ def test_what_a_processor_raises_is_told_once_and_reaches_nobody(traced: Any, ca
             pass
     assert calls == ["start a", "ending a", "end a"] * 10
     lines = [record.getMessage() for record in caplog.records]
-    assert [line.partition(" failed in ")[2].partition(":")[0] for line in lines] == ["on_start", "_on_ending", "on_end"]
+    assert [line.partition(" failed in ")[2].partition(":")[0] for line in lines] == [
+        "on_start",
+        "_on_ending",
+        "on_end",
+    ]
     assert not traced.provider.force_flush()
     traced.provider.shutdown()
     assert calls[-2:] == ["flush", "shutdown"]

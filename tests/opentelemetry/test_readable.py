@@ -63,7 +63,9 @@ def test_the_text_is_the_sdks_for_the_same_data(kept: tuple[Any, InMemorySpanExp
     traced, memory = kept
     with traced.tracer.start_as_current_span("root"):
         some = {"list": ["a"], "n": 1, "text": "é"}
-        with traced.tracer.start_as_current_span("child", attributes=some, links=[trace.Link(REMOTE, {"x": 1})]) as span:
+        with traced.tracer.start_as_current_span(
+            "child", attributes=some, links=[trace.Link(REMOTE, {"x": 1})]
+        ) as span:
             span.add_event("event", {"k": [True, False]})
             span.set_status(StatusCode.ERROR, "it failed")
     for ours in memory.get_finished_spans():

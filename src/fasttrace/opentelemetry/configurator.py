@@ -73,11 +73,19 @@ def chosen_exporters(more: Iterable[str]) -> tuple[Any, list[str]]:
     for name in dict.fromkeys(_by_protocol(name.lower()) for name in names if name.lower() != "none"):
         if name in _NATIVE and native is None:
             native = _created(_NATIVE[name])
-        elif name == "console" and native is None and plugins.entry(_GROUP, name) is None:
+        elif name == "console" and native is None and not _has_sdk():
             native = name
         else:
             foreign.append(name)
     return "none" if native is None else native, foreign
+
+
+def _has_sdk() -> bool:
+    try:
+        import opentelemetry.sdk.trace  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _by_protocol(name: str) -> str:
