@@ -170,6 +170,12 @@ def propagators(value: Any) -> list[Any]:
     return found
 
 
+def otel_propagators(value: str) -> list[Any]:
+    """As ``propagators``; ``fasttrace``, the name of all of ours to OpenTelemetry, stands for the default ones."""
+    words = [word.strip().lower() for word in value.split(",")]
+    return propagators(",".join("tracecontext,baggage" if word == "fasttrace" else word for word in words))
+
+
 def state_folder(environ: Mapping[str, str]) -> str:
     """The user's folder for what outlives a process: fasttrace in ``$XDG_STATE_HOME`` or ``~/.local/state``.
 
@@ -261,7 +267,7 @@ SETTINGS = (
         "propagators",
         propagators,
         None,
-        (("FASTTRACE_PROPAGATORS", propagators), ("OTEL_PROPAGATORS", propagators)),
+        (("FASTTRACE_PROPAGATORS", propagators), ("OTEL_PROPAGATORS", otel_propagators)),
         "header formats, read in this order and all written; tracecontext,baggage unless set",
     ),
     Setting(

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "Span", "SpanContext", "TraceState", "attach", "current_node", "current_span", "detach", "use"]
 
+# What is current during requests of our own: what is traced there is left out, or every batch would make another one.
+UNTRACED = Context(sampled=False)
+
 
 class use:  # noqa: N801 - reads as a statement: with use(context):
     """``with use(context):`` makes a context or a span current for the block, without ending a span at its end."""

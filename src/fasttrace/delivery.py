@@ -10,7 +10,7 @@ import os
 import time
 
 from fasttrace import _log, _threads
-from fasttrace.context import Context, attach, detach
+from fasttrace.context import UNTRACED, attach, detach
 from fasttrace.errors import ExportError, SpoolError
 from fasttrace.export.base import Batch, address
 
@@ -29,8 +29,6 @@ LONGEST_ASKED_SECONDS = 600.0
 PROBE_SECONDS = 5.0
 # How often a process looks for what others have left.
 SCAN_SECONDS = 30.0
-# What is current during an export: what an exporter traces is sampled out, or every batch would make another one.
-_UNTRACED = Context(sampled=False)
 
 
 class Outcome:
@@ -89,6 +87,7 @@ class Delivery:
         self._accounts = _Accounts()
         self.exported = self.batches = self.replayed = self.replay_dropped = self.retried_ambiguous = 0
         self._lost = {"export_failed": 0, "rejected": 0, "spool_full": 0}
+        self._left_behind = 0  # spans that wait on disk for an exporter that another one has replaced
         self.last_error: str | None = None
         # Wall clock, in seconds: for people who read stats().
         self.last_error_time: float | None = None
@@ -106,6 +105,15 @@ class Delivery:
         self.reset()
         if self.undelivered is not None:
             self.undelivered.after_fork_in_child()
+
+    def redirect(self, exporter: Exporter, undelivered: Undelivered | None) -> None:
+        """Deliver to another exporter from now on; what waits on disk for the last one is the next process's."""
+        self.close()
+        if self.undelivered is not None:
+            self._lost["spool_full"] += self.undelivered.evicted_mine
+            self._left_behind += self.undelivered.mine
+        self.exporter, self.undelivered = exporter, undelivered
+        self.away_until, self._pause, self._next_scan = None, FIRST_PAUSE_SECONDS, 0.0
 
     def note_error(self, text: str) -> None:
         """The last thing that went wrong, and when."""
@@ -129,7 +137,7 @@ class Delivery:
             attempt = batch.attempt
             attempt.deadline = limit if attempt.deadline is None else min(limit, attempt.deadline)
             attempt.urgent = lambda: True
-        token = attach(_UNTRACED)
+        token = attach(UNTRACED)
         try:
             answer: object = self.exporter.export(batch)
             # Exporters made for other libraries answer with other things: those say nothing of spans.
@@ -146,7 +154,7 @@ class Delivery:
                 raise
             return Outcome(0, 0, (), error)
         finally:
-            detach(_UNTRACED, token)
+            detach(UNTRACED, token)
 
     def settle(self, batch: Batch, outcome: Outcome) -> None:
         """Count what became of a batch; what is worth another try goes to disk."""
@@ -306,7 +314,7 @@ class Delivery:
         """The delivery's share of ``stats()``."""
         evicted = 0 if self.undelivered is None else self.undelivered.evicted_others
         return {
-            "spooled": self.spooled,
+            "spooled": self.spooled + self._left_behind,
             "exported": self.exported,
             "batches": self.batches,
             "retried_ambiguous": self.retried_ambiguous,

@@ -4,6 +4,7 @@ FasttraceError
 ├── ConfigurationError (ValueError)   a setting that can't be used
 ├── ExportError                       a batch that was not delivered
 ├── SpoolError                        a spool that can't be written or read
+├── ReadOnlySpanError (TypeError)     a span that has ended was written to, by a processor of OpenTelemetry's shape
 └── MissingExtraError                 a command or class whose optional packages are not installed
 
 Recording never raises any of them; they come from ``configure``, from constructors and from exporters.
@@ -52,6 +53,10 @@ class SpoolError(FasttraceError):
     """A spool that can't be written or read; the text says what to do. ``full``: for want of room."""
 
     full = False
+
+
+class ReadOnlySpanError(FasttraceError, TypeError):
+    """A span that has ended was written to; the text names the place where it can be changed."""
 
 
 class MissingExtraError(FasttraceError, ImportError):

@@ -34,6 +34,8 @@ TICK_SECONDS = 1.0
 FORK_WAIT_SECONDS = 0.001
 # What it may wait for imports, which a child would never see finished.
 FORK_IMPORT_SECONDS = 5.0
+# What a change of exporters waits for the batch that the old one has.
+REDIRECT_WAIT_SECONDS = 5.0
 # What shutdown keeps of its time for writing what is left to disk.
 LEFTOVERS_SHARE = 0.2
 
@@ -454,6 +456,31 @@ class Pipeline:
         while (batch := self._take(None)) is not None and self._land(batch):
             self._settle(batch, None)
         self.delivery.close()
+
+    def redirect(
+        self,
+        exporter: Exporter,
+        undelivered: Undelivered | None,
+        *,
+        schedule_delay: float | None = None,
+        max_batch_spans: int | None = None,
+    ) -> None:
+        """Send to another exporter from now on, also what is queued already; the accounts go on."""
+        previous = self.exporter
+        waited = _acquire(self._sending, time.monotonic() + REDIRECT_WAIT_SECONDS)
+        try:
+            self.exporter = exporter
+            self.delivery.redirect(exporter, undelivered)
+            self._prepared = False
+            self.schedule_delay = self.schedule_delay if schedule_delay is None else schedule_delay
+            self.max_batch_spans = self.max_batch_spans if max_batch_spans is None else max_batch_spans
+        finally:
+            if waited:
+                self._sending.release()
+        try:
+            previous.shutdown(0.0)
+        except Exception as error:
+            _log.warning("shutdown", "the exporter's shutdown failed: %s: %s", type(error).__name__, error)
 
     # --- fork
 

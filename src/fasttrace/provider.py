@@ -13,7 +13,7 @@ from fasttrace.tracer import TracerRegistry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from fasttrace._core import SpanLimits
@@ -116,6 +116,14 @@ class TracerProvider:
 
     def _start(self) -> None:
         self.pipeline.start()
+
+    def redirect(
+        self, exporter: Exporter, *, schedule_delay: float | None = None, max_batch_spans: int | None = None
+    ) -> None:
+        """Send to another exporter from now on, also what is queued already. For what stands on top of a provider."""
+        undelivered = _undelivered(exporter, self.settings)
+        self.exporter = exporter
+        self.pipeline.redirect(exporter, undelivered, schedule_delay=schedule_delay, max_batch_spans=max_batch_spans)
 
     def _resource(self) -> dict[str, Any]:
         import os
@@ -245,6 +253,7 @@ def _undelivered(exporter: Exporter, settings: Any) -> Undelivered | None:
 _lock = _thread.allocate_lock()
 _provider: TracerProvider | None = None
 _tracers = TracerRegistry()
+_followers: list[Callable[[TracerProvider], None]] = []
 
 
 def configure(
@@ -288,7 +297,6 @@ def configure(
 
     Raises ConfigurationError for a value that can't be used, naming it and what is accepted.
     """
-    global _provider
     from fasttrace import config
 
     if propagators is not None:
@@ -317,12 +325,28 @@ def configure(
     from fasttrace import propagation
 
     propagation.set_propagators(propagators if propagators is not None else provider.settings.propagators)
+    make_current(provider)
+    return provider
+
+
+def make_current(provider: TracerProvider) -> None:
+    """Make a provider that of the process; the one before it is flushed and stopped."""
+    global _provider
     with _lock:
         previous, _provider = _provider, provider
         _tracers.bind(None if provider.settings.disabled else provider.recorder)
-    if previous is not None:
+        followers = list(_followers)
+    for follower in followers:
+        follower(provider)
+    if previous is not None and previous is not provider:
         previous.shutdown(previous.settings.exit_timeout)
-    return provider
+
+
+def follow(follower: Callable[[TracerProvider], None]) -> TracerProvider | None:
+    """Call a function with each provider that becomes that of the process; the present one, if there is one."""
+    with _lock:
+        _followers.append(follower)
+        return _provider
 
 
 def get_tracer(

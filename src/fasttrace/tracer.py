@@ -19,8 +19,9 @@ __all__ = ["Tracer", "TracerRegistry"]
 class TracerRegistry:
     """One tracer for each instrumentation scope; all of them send to the recorder bound last."""
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, recorder: Recorder | None = None, tracer_type: type[Tracer] = Tracer) -> None:
         self._recorder = recorder
+        self._tracer_type = tracer_type
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         # Keeps "one tracer a scope" true when threads ask for the same name at once.
         self._lock = _thread.allocate_lock()
@@ -39,7 +40,7 @@ class TracerRegistry:
             with self._lock:
                 tracer = self._tracers.get(scope)
                 if tracer is None:
-                    tracer = self._tracers[scope] = Tracer(scope, self._recorder)
+                    tracer = self._tracers[scope] = self._tracer_type(scope, self._recorder)
         return tracer
 
     def bind(self, recorder: Recorder | None) -> None:

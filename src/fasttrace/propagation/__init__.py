@@ -61,7 +61,8 @@ extract_w3c, inject_w3c = headers.extract_w3c, headers.inject_w3c
 _active: tuple[Propagator, ...] | None = None
 
 
-def _formats() -> tuple[Propagator, ...]:
+def formats() -> tuple[Propagator, ...]:
+    """The propagators in use, in order."""
     global _active
     if _active is None:
         _active = (TraceContextPropagator(), get_propagator("baggage"))
@@ -92,7 +93,7 @@ def extract(carrier: Any, context: Context | Span | None = None, getter: Any = N
     found: Any = current_node() if context is None else context
     if getter is not None:
         carrier = Through(carrier, getter)
-    for propagator in _formats() if _active is None else _active:
+    for propagator in formats():
         try:
             found = propagator.extract(carrier, found)
         except Exception:  # a format of the user's own: the request goes on without it
@@ -110,6 +111,6 @@ def inject(carrier: Carrier, context: Context | Span | None = None, setter: Any 
     if _active is None and setter is None and inject_w3c(carrier, context):
         return carrier
     target: Any = carrier if setter is None else Through(carrier, None, setter)
-    for propagator in _formats() if _active is None else _active:
+    for propagator in formats():
         propagator.inject(target, context)
     return carrier

@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 
 from fasttrace import _log, _threads
-from fasttrace._core import Context, attach, detach, ids
+from fasttrace._core import ids
+from fasttrace.context import UNTRACED, attach, detach
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling import checks, clock, strategies
 from fasttrace.sampling.base import ALWAYS, ENTRIES, NEVER, Sampler, check_sampler
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 1 << 20
-# What is current while it asks: what an instrumented urllib3 traces of it is left out.
-_UNTRACED = Context(sampled=False)
 
 
 class JaegerRemote(Sampler):
@@ -66,14 +65,14 @@ class JaegerRemote(Sampler):
 
     def poll(self) -> bool:
         """Ask once and take over the answer; False, with ``last_error``, when the last strategy stays in force."""
-        token = attach(_UNTRACED)
+        token = attach(UNTRACED)
         try:
             answer = strategies.read(_fetch(self.url, self.service_name or "unknown_service"))
             error = None
         except Exception as problem:  # whatever a server sends, the last strategy stays
             error = f"{type(problem).__name__}: {problem}"
         finally:
-            detach(_UNTRACED, token)
+            detach(UNTRACED, token)
         self.polls += 1
         if error is not None:
             self.last_error = error
