@@ -71,6 +71,37 @@ def test_primitives_hold_at_their_edges(build: Build, sanitizer: str) -> None:
     run(build("primitives_harness", sanitizer))
 
 
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+@pytest.mark.parametrize("mode", ["random", "scarce", "threads"])
+def test_the_store_holds_whatever_comes_and_whatever_is_short(build: Build, sanitizer: str, mode: str) -> None:
+    run(build("store_harness", sanitizer), mode, "20000")
+
+
+BREAKS = {
+    "evicted records that are still listed": ("trace->first = trace->last = NULL;", "", "AddressSanitizer"),
+    "a trace that stays in its bucket": ("    *at = trace->chained;\n", "", "AddressSanitizer"),
+    "records that are never freed": ("next = node->next;\n        free(node);", "next = node->next;", "LeakSanitizer"),
+    "bytes that are not given back": ("store->held_bytes -= trace->held_bytes;", "", "store_harness.c"),
+    "a loss that is not counted": ("store->trace_evicted += trace->held_spans;", "", "store_harness.c"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_harness_sees_a_broken_store(tmp_path: Path, name: str) -> None:
+    right, wrong, complaint = BREAKS[name]
+    broken = tmp_path / "native"
+    shutil.copytree(HEADERS, broken)
+    text = (broken / "store.h").read_text()
+    assert right in text
+    (broken / "store.h").write_text(text.replace(right, wrong))
+    program = tmp_path / "broken-address"
+    assert COMPILER is not None
+    command = [COMPILER, *FLAGS, *SANITIZERS["address"], f"-I{broken}", str(HERE / "store_harness.c")]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    with pytest.raises(AssertionError, match=complaint):
+        run(program, "random", "5000")
+
+
 def test_the_harness_sees_a_race_when_there_is_one(build: Build, tmp_path: Path) -> None:
     """With relaxed stores in place of releases ThreadSanitizer must complain; else it guards nothing."""
     broken = tmp_path / "native"
@@ -90,6 +121,17 @@ def test_the_harness_sees_a_race_when_there_is_one(build: Build, tmp_path: Path)
 
 
 def test_the_headers_need_no_python() -> None:
-    for name in ("atomics.h", "ring.h", "rng.h", "process.h", "hex.h", "buffer.h", "clock.h", "links.h"):
+    for name in (
+        "atomics.h",
+        "ring.h",
+        "rng.h",
+        "process.h",
+        "hex.h",
+        "buffer.h",
+        "clock.h",
+        "links.h",
+        "judge.h",
+        "store.h",
+    ):
         assert "#include <Python.h>" not in (HEADERS / name).read_text()
         assert '#include "Python.h"' not in (HEADERS / name).read_text()

@@ -82,10 +82,10 @@ cdef class Store:
 
     A trace counts 160 bytes as long as it is known, a record its length and 32. Over ``max_bytes`` the dropped go
     first, in the order in which they were dropped, and are sampled out; then the undecided, by last activity, counted
-    as ``trace_evicted``; then the kept and gone are forgotten, by last use, of which there are also never more than
-    ``remember``, nor than fit a quarter of ``max_bytes``. A record that would bring what its trace holds over
-    ``max_trace_bytes`` is not held and counted as ``trace_evicted``; its bits count, and so does the end of a local
-    root. Kept records that wait for ``take`` are outside these bounds.
+    as ``trace_evicted``. The kept and gone are remembered by last use: at most ``remember`` of them, and no more
+    than fit a quarter of ``max_bytes``. A record that would bring what its trace holds over ``max_trace_bytes`` is not
+    held and counted as ``trace_evicted``; its bits count, and so does the end of a local root. Kept records that wait
+    for ``take`` are outside these bounds.
     """
 
     def __cinit__(

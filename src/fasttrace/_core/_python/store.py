@@ -152,10 +152,10 @@ class Store:
 
     A trace counts 160 bytes as long as it is known, a record its length and 32. Over ``max_bytes`` the dropped go
     first, in the order in which they were dropped, and are sampled out; then the undecided, by last activity, counted
-    as ``trace_evicted``; then the kept and gone are forgotten, by last use, of which there are also never more than
-    ``remember``, nor than fit a quarter of ``max_bytes``. A record that would bring what its trace holds over
-    ``max_trace_bytes`` is not held and counted as ``trace_evicted``; its bits count, and so does the end of a local
-    root. Kept records that wait for ``take`` are outside these bounds.
+    as ``trace_evicted``. The kept and gone are remembered by last use: at most ``remember`` of them, and no more
+    than fit a quarter of ``max_bytes``. A record that would bring what its trace holds over ``max_trace_bytes`` is not
+    held and counted as ``trace_evicted``; its bits count, and so does the end of a local root. Kept records that wait
+    for ``take`` are outside these bounds.
     """
 
     __slots__ = (
@@ -448,7 +448,7 @@ class Store:
         self._remembered[trace.id] = trace
 
     def _shrink(self) -> None:
-        """Back under the caps: the dropped go first, then the undecided, then what is only remembered."""
+        """Back under the caps: what is remembered has one of its own, then the dropped go first, the undecided last."""
         while True:
             if len(self._remembered) > self._remember:
                 del self._traces[self._remembered.popitem(last=False)[0]]
@@ -456,11 +456,10 @@ class Store:
                 return
             elif self._dropped:
                 self._sampled_out += self._evict(next(iter(self._dropped.values())))
-            elif self._undecided:
+            else:
+                # What is remembered alone is never over the cap: one is here.
                 self._trace_evicted += self._evict(next(iter(self._undecided.values())))
                 self._evicted_traces += 1
-            else:
-                del self._traces[self._remembered.popitem(last=False)[0]]
 
 
 def _lowest(bits: int) -> int:

@@ -217,7 +217,7 @@ static inline void ft_store_evict(ft_store *store, ft_trace *trace) {
 
 static inline int ft_store_none(const ft_link *list) { return list->next == list; }
 
-/* Back under the caps: the dropped go first, then the undecided, then what is only remembered. */
+/* Back under the caps: what is remembered has one of its own, then the dropped go first, the undecided last. */
 static inline void ft_store_shrink(ft_store *store) {
     ft_trace *trace;
     for (;;) {
@@ -229,13 +229,12 @@ static inline void ft_store_shrink(ft_store *store) {
             trace = (ft_trace *)store->dropped.next;
             store->sampled_out += trace->held_spans;
             ft_store_evict(store, trace);
-        } else if (!ft_store_none(&store->undecided)) {
+        } else {
+            /* What is remembered alone is never over the cap: one is here. */
             trace = (ft_trace *)store->undecided.next;
             store->trace_evicted += trace->held_spans;
             store->evicted_traces++;
             ft_store_evict(store, trace);
-        } else {
-            ft_store_forget(store, (ft_trace *)store->remembered.next);
         }
     }
 }
