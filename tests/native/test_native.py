@@ -102,6 +102,18 @@ def test_the_harness_sees_a_broken_store(tmp_path: Path, name: str) -> None:
         run(program, "random", "5000")
 
 
+def test_the_harness_sees_a_store_that_two_threads_change_at_once(tmp_path: Path) -> None:
+    text = (HERE / "store_harness.c").read_text()
+    assert "pthread_mutex_lock(&mutex);" in text
+    source, program = tmp_path / "unlocked.c", tmp_path / "unlocked-thread"
+    source.write_text(text.replace("pthread_mutex_lock(&mutex);", "").replace("pthread_mutex_unlock(&mutex);", ""))
+    assert COMPILER is not None
+    command = [COMPILER, *FLAGS, "-Wno-unused-variable", "-fsanitize=thread", f"-I{HEADERS}", str(source)]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    with pytest.raises(AssertionError, match="data race"):
+        run(program, "threads", "2000")
+
+
 def test_the_harness_sees_a_race_when_there_is_one(build: Build, tmp_path: Path) -> None:
     """With relaxed stores in place of releases ThreadSanitizer must complain; else it guards nothing."""
     broken = tmp_path / "native"
