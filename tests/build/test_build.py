@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "span")
+MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", "build", "dist", "*.so", "*.egg-info", "__pycache__", ".hypothesis", ".*_cache", ".fasttrace"
 )
@@ -100,7 +100,9 @@ def test_the_sdist_has_all_sources_and_nothing_generated(sdist: Path) -> None:
     files = {str(path.relative_to(sdist)) for path in sdist.rglob("*") if path.is_file()}
     core = "src/fasttrace/_core/_cython"
     assert {f"{core}/{module}.pyx" for module in MODULES} <= files
-    assert {f"{core}/native/{name}.h" for name in ("ring", "rng", "process", "atomics", "buffer")} <= files
+    assert {
+        f"{core}/native/{name}.h" for name in ("ring", "store", "judge", "rng", "process", "atomics", "buffer")
+    } <= files
     assert {"setup.py", "pyproject.toml", "README.md", "LICENSE", "src/fasttrace/py.typed"} <= files
     generated = [name for name in files if name.startswith("src/") and name.endswith((".c", ".cpp", ".so", ".html"))]
     assert generated == []

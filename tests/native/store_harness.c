@@ -150,15 +150,15 @@ static void step(subject *it, uint64_t traces) {
     } else if (choice < 90) {
         int64_t max_spans = (int64_t)below(20) - 1;
         take(it, max_spans, (int64_t)below(5000) - 1);
-    } else if (choice < 98) {
+    } else if (choice < 92) {
         uint64_t trace = below(traces);
         ft_write_big_u64(id, trace * 77);
         ft_write_big_u64(id + 8, trace << 44);
-        int64_t neighbours_ns = (int64_t)below(3) - 1;
+        int64_t neighbours_ns = below(20) ? -1 : (int64_t)below(2);
         ft_store_recall(it->store, id, 1 + (uint32_t)below(UINT32_MAX), neighbours_ns);
-    } else if (choice == 98) {
+    } else if (choice == 92 && below(20) == 0) {
         ft_store_recall_recent(it->store, UINT32_C(1) << 28, it->now_ns - 20);
-    } else if (below(20) == 0) {
+    } else if (choice == 93 && below(20) == 0) {
         ft_store_close(it->store, it->now_ns);
         CHECK(it->store->held_spans == 0);
     }
@@ -181,24 +181,21 @@ static subject begin(uint64_t max_bytes, uint64_t scarce_later) {
 }
 
 static void random_steps(uint64_t steps, uint64_t scarce_later) {
+    uint64_t sampled_out = 0, evicted_traces = 0;
     static const uint64_t sizes[] = {1, 1000, 20000, 200000, 1 << 22};
-    uint64_t sampled_out = 0, evicted = 0, lost = 0, kept = 0, by_head = 0;
     for (int round = 0; round < 5; round++) {
         subject it = begin(sizes[round], scarce_later);
         for (uint64_t i = 0; i < steps; i++) {
-            step(&it, round == 4 ? 10000 : 60);
+            step(&it, round == 4 ? 10000 : 60 * (round + 1));
             if (i % 64 == 0 || i < 500) check(&it);
         }
         check(&it);
-        CHECK(it.taken);
-        kept += it.store->kept_traces[1];
-        by_head += it.store->kept_traces[30];
-        lost += it.store->trace_evicted;
+        CHECK(it.taken && it.store->kept_traces[1] && it.store->kept_traces[30]);
         sampled_out += it.store->sampled_out;
-        evicted += it.store->evicted_traces;
+        evicted_traces += it.store->evicted_traces;
         ft_store_free(it.store);
     }
-    CHECK(sampled_out && evicted && lost && kept && by_head);
+    CHECK(sampled_out > 100 && evicted_traces > 100);
 }
 
 static subject shared;
