@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from fasttrace._core import SpanLimits
+from fasttrace.errors import ConfigurationError
 
 REMOTE = SpanContext(0x1234, 0x56, True, TraceFlags(1), TraceState([("vendor", "1")]))
 
@@ -239,6 +240,50 @@ def test_a_span_that_has_ended_is_not_rewritten_in_silence(
     assert [record.levelname for record in caplog.records] == ["ERROR"], "once"
     assert "_on_ending" in caplog.text
     assert memory.get_finished_spans() == (), "it goes to nobody who relies on the change"
+
+
+def _assigning(self: Any, span: Any) -> None:
+    cleaned = dict.fromkeys(span.attributes, "***")
+    span._attributes = cleaned
+
+
+def _setting(self: Any, span: Any) -> None:
+    for key in span.attributes:
+        if key == "card":
+            span._attributes[key] = "***"
+
+
+def _deleting(self: Any, span: Any) -> None:
+    del span._attributes["card"]
+
+
+def _updating(self: Any, span: Any) -> None:
+    span._attributes.update(card="***")
+
+
+def _renaming(self: Any, span: Any) -> None:
+    span._name = self.name
+
+
+def _reading(self: Any, span: Any) -> None:
+    self.seen = span._attributes
+    self._attributes = dict(span._attributes)
+    self._attributes["x"] = span._name
+    self._attributes.update(span._attributes)
+    self._attributes[span._name] = {span._attributes["card"]: span._attributes.get("card")}
+
+
+@pytest.mark.parametrize("on_end", [_assigning, _setting, _deleting, _updating, _renaming])
+def test_a_processor_that_rewrites_ended_spans_is_refused_before_the_first_one(traced: Any, on_end: Any) -> None:
+    kind = type("Redacting", (SpanProcessor,), {"on_end": on_end})
+    with pytest.raises(ConfigurationError, match=r"Redacting\.on_end writes to span\._(attributes|name).*_on_ending"):
+        traced.provider.add_span_processor(kind())
+    assert traced.provider.native.recorder.processor is None
+
+
+def test_a_processor_that_reads_them_is_not_refused(traced: Any) -> None:
+    for on_end in (_reading, print, lambda self, span: None):
+        traced.provider.add_span_processor(type("Reading", (SpanProcessor,), {"on_end": on_end})())
 
 
 def test_reading_the_fields_of_the_sdk_is_no_writing(traced: Any) -> None:

@@ -11,7 +11,7 @@ from typing import cast
 from fasttrace import _log, _threads
 from fasttrace._core import Span, SpanContext
 from fasttrace.errors import ConfigurationError, ReadOnlySpanError
-from fasttrace.opentelemetry import convert, readable, stock
+from fasttrace.opentelemetry import convert, readable, redaction, stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,13 +117,19 @@ def add(provider: Any, processor: Any) -> None:
 
     A stock processor with a stock exporter, neither changed, becomes the native pipeline's exporter instead, if that
     has none yet that was asked for. The exporter that a provider has by default is switched off. Raises
-    ConfigurationError for what is no processor.
+    ConfigurationError for what is no processor, and for one that rewrites spans in its ``on_end``.
     """
     missing = [name for name in _METHODS if not callable(getattr(processor, name, None))]
     if missing or isinstance(processor, type):
         raise ConfigurationError(
             f"{processor!r} is no span processor: it needs on_start(span, parent_context), on_end(span), shutdown() "
             "and force_flush(timeout_millis), as OpenTelemetry has them"
+        )
+    field = redaction.rewritten_field(processor.on_end, readable.FIELDS)
+    if field is not None:
+        raise ConfigurationError(
+            f"{type(processor).__name__}.on_end writes to span.{field}, when the span's bytes are already on their "
+            "way: move that to _on_ending(span), where span.set_attribute(key, value) still changes what is exported"
         )
     if stock.take_over(provider, processor):
         return

@@ -135,7 +135,7 @@ class ReadableMixin:
 
 
 # What the SDK's spans keep their fields in; who writes there wants to change what is exported.
-_FIELDS = frozenset(
+FIELDS = frozenset(
     (
         "_attributes",
         "_context",
@@ -164,18 +164,18 @@ class ReadableSpan:
         self.__dict__["_span"] = span
 
     def __getattr__(self, name: str) -> Any:
-        if name in _FIELDS:
+        if name in FIELDS:
             value = getattr(self, name[1:])
             return ReadOnlyAttributes(value) if name == "_attributes" else value
         return getattr(self.__dict__["_span"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _FIELDS:
+        if name in FIELDS:
             refuse(name)
         self.__dict__[name] = value
 
     def __delattr__(self, name: str) -> None:
-        if name in _FIELDS:
+        if name in FIELDS:
             refuse(name)
         del self.__dict__[name]
 
