@@ -35,9 +35,9 @@ class Attached:
 class FasttraceRuntimeContext(_RuntimeContext):
     """Keeps OpenTelemetry's current context where fasttrace keeps its own: what one makes current, the other sees."""
 
-    # The runtime context that was there before, and the node that stands for what was current in it.
+    # The runtime context that was there before, and what stands for what was current in it.
     _before: Any = None
-    _carried_over: Node | None = None
+    _carried_over: Attached | None = None
 
     def attach(self, context: ApiContext) -> Token[ApiContext]:
         """Make a context current; returns the token for ``detach``."""
@@ -77,10 +77,11 @@ class FasttraceRuntimeContext(_RuntimeContext):
         """Carry on with what is current in another runtime context, which this one replaces."""
         self._before = before
         current = before.get_current()
+        self._carried_over = None
         if current:
-            # A native span that is current is newer than a context without a span.
-            self._carried_over = Context(_node_of(ApiContext({**self.get_current(), **current})))
-            attach(self._carried_over)
+            # What is native and current stays so, but for what the other has put in its place.
+            given: Any = self.attach(ApiContext({**self.get_current(), **current}))
+            self._carried_over = given
 
     def _detach_before(self, token: Any) -> None:
         """A token that the runtime context before this one has given out."""
@@ -90,9 +91,10 @@ class FasttraceRuntimeContext(_RuntimeContext):
             self._before.detach(token)
         except (RuntimeError, ValueError):
             return
-        if current_node() is self._carried_over and self._carried_over is not None:
-            self._carried_over = Context(_node_of(self._before.get_current()))
-            attach(self._carried_over)
+        carried_over = self._carried_over
+        if carried_over is not None and current_node() is carried_over.node:
+            detach(carried_over.node, carried_over.token)
+            self.take_over(self._before)
 
 
 def _node_of(context: ApiContext) -> Node:

@@ -155,7 +155,8 @@ def view_of(node: Node) -> View:
     if not isinstance(span, ApiSpan):
         ids = whole.span_context
         span = None if ids is None else NonRecordingSpan(api_span_context(ids))
-        if values or ids is None or whole.sampled is None:
+        # A decision without ids, or ids without a decision, is also something that OpenTelemetry has no place for.
+        if values or (ids is None) != (whole.sampled is None):
             entries[_NODE_KEY] = (whole, span)
     if span is not None:
         entries[_SPAN_KEY] = span

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context.context import Context as ApiContext
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from fasttrace import propagation
 from fasttrace._core import Context, current_node
@@ -42,3 +45,9 @@ class FasttracePropagator(TextMapPropagator):
     def fields(self) -> set[str]:
         """The names of the headers."""
         return {name for propagator in propagation.formats() for name in propagator.fields}
+
+
+def is_default(propagator: TextMapPropagator) -> bool:
+    """Whether this is the pair that OpenTelemetry uses unless told otherwise."""
+    parts = getattr(propagator, "_propagators", ()) if type(propagator) is CompositePropagator else ()
+    return [type(part) for part in parts] == [TraceContextTextMapPropagator, W3CBaggagePropagator]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 
+from fasttrace import config, propagation
 from fasttrace import provider as native
 from fasttrace._core import ids
 from fasttrace.context import UNTRACED
-from fasttrace.opentelemetry import adapters, context
+from fasttrace.opentelemetry import adapters, context, propagator
 from fasttrace.opentelemetry.span import Span
 from fasttrace.opentelemetry.suppression import suppressed
 from fasttrace.opentelemetry.tracer import ApiContextTracer, Tracer
@@ -149,11 +150,14 @@ class TracerProvider(trace.TracerProvider):
         self.native.shutdown(self.native.settings.exit_timeout)
 
 
-def process_provider(**arguments: Any) -> TracerProvider:
+def process_provider(*, propagators: Any = None, **arguments: Any) -> TracerProvider:
     """A provider behind OpenTelemetry's API that is also that of the process: native tracers record with it, too.
 
     Without arguments it is the one that ``fasttrace.configure`` has made, if it has been called.
     """
+    if propagators is not None:
+        propagators = config.check_argument("propagators", propagators)
+        propagation.set_propagators(propagators)
     global _of_process
     current = native.follow(_follow) if _of_process is None else _of_process.native
     if current is not None and not arguments:
@@ -161,6 +165,8 @@ def process_provider(**arguments: Any) -> TracerProvider:
             _of_process = TracerProvider.around(current)
         return _of_process
     made = TracerProvider(**arguments)
+    if propagators is None:
+        propagation.set_propagators(made.native.settings.propagators)
     if _of_process is None:
         _of_process = made
     native.make_current(made.native)
@@ -176,13 +182,16 @@ def _follow(provider: native.TracerProvider) -> None:
         _of_process._bind(provider)
 
 
-def install(**arguments: Any) -> TracerProvider:
+def install(*, propagators: Any = None, **arguments: Any) -> TracerProvider:
     """Trace this process through OpenTelemetry's API, and through fasttrace's own, into one pipeline.
 
     ``arguments`` are those of ``TracerProvider``; without any, what ``fasttrace.configure`` has set up goes on.
-    ``configure`` may as well come later.
+    ``configure`` may as well come later. ``propagators`` are those of ``configure``, for both; without them, those of
+    OpenTelemetry stay, but for the default pair, whose place is taken by what does the same in the core.
     """
-    provider = process_provider(**arguments)
+    provider = process_provider(propagators=propagators, **arguments)
     if trace._TRACER_PROVIDER is not provider:
         trace.set_tracer_provider(provider)
+    if propagators is not None or propagator.is_default(propagate.get_global_textmap()):
+        propagate.set_global_textmap(propagator.FasttracePropagator())
     return provider
