@@ -199,10 +199,28 @@ def test_grpc_runs_natively() -> None:
     one_span(provider)
     assert [span.name for span in collector.spans()] == ["span"]
     assert collector.metadata[0]["x-tenant"] == "a"
-    # What its credentials are made of can't be read.
-    secure = exporter_module.OTLPSpanExporter("https://127.0.0.1:1")
-    assert stock.recognise(SimpleSpanProcessor(secure)) is None
-    secure.shutdown()
+    exporter.shutdown()
+    provider.shutdown()
+    collector.stop()
+
+
+def test_grpc_with_tls_keeps_its_credentials() -> None:
+    grpc, trustme = pytest.importorskip("grpc"), pytest.importorskip("trustme")
+    exporter_module = pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
+    from export.collector import Collector
+
+    authority = trustme.CA()
+    server = authority.issue_cert("127.0.0.1")
+    pair = (server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes())
+    collector = Collector(credentials=grpc.ssl_server_credentials([pair]))
+    provider = TracerProvider(undelivered_dir="none")
+    trusting = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    exporter = exporter_module.OTLPSpanExporter(collector.endpoint, credentials=trusting)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    assert isinstance(native(provider), export.OTLPGrpcExporter)
+    assert native(provider).destination is None, "nothing waits on disk for somebody unknown"
+    one_span(provider)
+    assert [span.name for span in collector.spans()] == ["span"]
     exporter.shutdown()
     provider.shutdown()
     collector.stop()

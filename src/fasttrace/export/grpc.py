@@ -53,6 +53,7 @@ class Sender:
         certificates: Mapping[str, str | None],
         *,
         insecure: bool,
+        credentials: Any = None,
     ) -> None:
         self._target, self._tls = target(endpoint, insecure=insecure)
         self.endpoint = endpoint if "://" in endpoint else f"{'https' if self._tls else 'http'}://{endpoint}"
@@ -61,6 +62,7 @@ class Sender:
             raise ConfigurationError(
                 "a client key without its certificate: set client_certificate or OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
             )
+        self._given_credentials = credentials
         self.identity = identity.Identity(headers, identity.GRPC)
         # Values of names that end in -bin are bytes to gRPC.
         self._metadata = [(name, value.encode() if name.endswith("-bin") else value) for name, value in headers.items()]
@@ -74,9 +76,11 @@ class Sender:
         check_installed()
 
     @property
-    def destination(self) -> str:
-        """Where the requests go and as whom: they are never sent under other headers."""
-        return self.identity.destination(self.endpoint)
+    def destination(self) -> str | None:
+        """Where the requests go and as whom: they are never sent under other headers. None with credentials given,
+        which don't tell as whom.
+        """
+        return self.identity.destination(self.endpoint) if self._given_credentials is None else None
 
     def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:
         """The body of a part of a batch until it is delivered; what ``read`` makes of the answer: the rejected spans.
@@ -203,6 +207,8 @@ class Sender:
 
     def _credentials(self, grpc: Any) -> Any:
         """TLS with the files as they are now; a certificate without a key file has the key in it."""
+        if self._given_credentials is not None:
+            return self._given_credentials
         ca, chain = (self._pem(name) for name in ("ca_certs", "cert_file"))
         key = self._pem("key_file") or chain
         return grpc.ssl_channel_credentials(ca, key, chain)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         identity: identity.Identity
 
         @property
-        def destination(self) -> str:
-            """Where the requests go and as whom."""
+        def destination(self) -> str | None:
+            """Where the requests go and as whom; None where that can't be told."""
             ...
 
         def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:
@@ -143,7 +143,7 @@ class OTLPBase:
         self._parts = Parts()
 
     @property
-    def destination(self) -> str:
+    def destination(self) -> str | None:
         """Endpoint and headers: what can't be delivered waits for an exporter with the same."""
         return self._sender.destination
 

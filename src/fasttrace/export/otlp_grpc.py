@@ -9,6 +9,7 @@ from fasttrace.export.grpc import Sender
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 DEFAULT_ENDPOINT = "http://localhost:4317"
 
@@ -29,7 +30,9 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
     ``endpoint``: ``http://`` or ``https://``, host and port; of ``host:port`` alone, ``insecure`` says whether it goes
     without TLS. ``headers``: sent as metadata. ``timeout``: seconds for one batch, retries included. ``compression``:
     ``gzip`` or ``none``. ``certificate``, ``client_certificate``, ``client_key``: PEM files. What is not given comes
-    from the variables. Raises ConfigurationError for a value that can't be used, and without grpcio.
+    from the variables. ``credentials``: a ``grpc.ChannelCredentials`` in place of the files; then nothing waits on disk,
+    since nobody could tell as whom it may be sent. Raises ConfigurationError for a value that can't be used, and without
+    grpcio.
 
     A forked child makes a channel of its own and leaves its parent's alone.
     """
@@ -45,6 +48,7 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
         certificate: str | None = None,
         client_certificate: str | None = None,
         client_key: str | None = None,
+        credentials: Any = None,
     ) -> None:
         self.timeout = otlp_base.timeout(timeout)
         self.compression = otlp_base.compression(compression)
@@ -55,5 +59,6 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
                 self.compression,
                 otlp_base.certificates(certificate, client_certificate, client_key),
                 insecure=_insecure() if insecure is None else insecure,
+                credentials=credentials,
             )
         )

@@ -50,7 +50,8 @@ def take_over(provider: Any, processor: Any) -> bool:
     if found is None:
         return False
     native = provider.native
-    same = getattr(native.exporter, "destination", None) == getattr(found.exporter, "destination", "")
+    destination = getattr(found.exporter, "destination", None)
+    same = destination is not None and getattr(native.exporter, "destination", None) == destination
     if not (provider.default_exporter or same or type(native.exporter) is NullExporter):
         return False
     native.redirect(found.exporter, schedule_delay=found.schedule_delay, max_batch_spans=found.max_batch_spans)
@@ -212,17 +213,16 @@ def _otlp_grpc(stock: Any) -> Exporter | None:
     usual = tuple(getattr(module, "_OTLP_GRPC_CHANNEL_OPTIONS", ()))
     retried = getattr(module, "_RETRYABLE_ERROR_CODES", None)
     compressions = {grpc.Compression.NoCompression: "none", grpc.Compression.Gzip: "gzip"}
-    # What credentials hold can't be read: a channel with TLS stays the user's.
     if (
-        not stock._insecure
-        or tuple(getattr(stock, "_channel_options", usual)) != usual
+        tuple(getattr(stock, "_channel_options", usual)) != usual
         or getattr(stock, "_retryable_error_codes", retried) != retried
         or stock._compression not in compressions
     ):
         return None
     return OTLPGrpcExporter(
-        f"http://{stock._endpoint}",
-        insecure=True,
+        f"http{'' if stock._insecure else 's'}://{stock._endpoint}",
+        insecure=stock._insecure,
+        credentials=None if stock._insecure else stock._credentials,
         headers=_own_headers(stock._headers),
         timeout=float(stock._timeout),
         compression=compressions[stock._compression],
