@@ -77,8 +77,9 @@ class Sender:
 
     @property
     def destination(self) -> str | None:
-        """Where the requests go and as whom: they are never sent under other headers. None with credentials given,
-        which don't tell as whom.
+        """Where the requests go and as whom: they are never sent under other headers.
+
+        None with credentials given, which don't tell as whom.
         """
         return self.identity.destination(self.endpoint) if self._given_credentials is None else None
 
