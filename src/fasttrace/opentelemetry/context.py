@@ -43,8 +43,8 @@ class FasttraceRuntimeContext(_RuntimeContext):
         """Make a context current; returns the token for ``detach``."""
         node = _node_of(context)
         if not isinstance(node, Span):
-            # A node of its own, which shows this very object; what a View is of must not refer to it in turn.
-            node = Context(node)
+            if getattr(context, "node", None) is node:
+                node = Context(node)  # what a View is of must not refer to it in turn
             node._view = context
         token: Any = Attached(node, attach(node))
         return token  # type: ignore[no-any-return]
