@@ -30,8 +30,8 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
     ``endpoint``: ``http://`` or ``https://``, host and port; of ``host:port`` alone, ``insecure`` says whether it goes
     without TLS. ``headers``: sent as metadata. ``timeout``: seconds for one batch, retries included. ``compression``:
     ``gzip`` or ``none``. ``certificate``, ``client_certificate``, ``client_key``: PEM files. What is not given comes
-    from the variables. ``credentials``: a ``grpc.ChannelCredentials`` in place of the files; then nothing waits on disk,
-    since nobody could tell as whom it may be sent. Raises ConfigurationError for a value that can't be used, and without
+    from the variables. ``credentials``: a ``grpc.ChannelCredentials`` in place of the files; nothing waits on disk then,
+    since nobody can tell as whom it may be sent. Raises ConfigurationError for a value that can't be used, and without
     grpcio.
 
     A forked child makes a channel of its own and leaves its parent's alone.
