@@ -77,7 +77,7 @@ class Sender:
 
     @property
     def destination(self) -> str | None:
-        """Where the requests go and as whom, which they never leave; None with credentials, which don't tell as whom."""
+        """Where the requests go and as whom, which is kept; None with credentials, which don't tell as whom."""
         return self.identity.destination(self.endpoint) if self._given_credentials is None else None
 
     def post(self, body: bytes, part: Batch, deadline: float, read: Callable[[bytes], int]) -> int:

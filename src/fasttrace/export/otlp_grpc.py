@@ -30,7 +30,7 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
     ``endpoint``: ``http://`` or ``https://``, host and port; of ``host:port`` alone, ``insecure`` says whether it goes
     without TLS. ``headers``: sent as metadata. ``timeout``: seconds for one batch, retries included. ``compression``:
     ``gzip`` or ``none``. ``certificate``, ``client_certificate``, ``client_key``: PEM files. What is not given comes
-    from the variables. ``credentials``: a ``grpc.ChannelCredentials`` in place of the files; nothing waits on disk then,
+    from the variables. ``credentials``: a ``grpc.ChannelCredentials`` in place of the files; nothing waits on disk,
     since nobody can tell as whom it may be sent. Raises ConfigurationError for a value that can't be used, and without
     grpcio.
 
