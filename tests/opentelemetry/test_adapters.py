@@ -155,7 +155,10 @@ def test_limits_of_the_sdk_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stock_resource_is_taken_as_it_is_but_for_the_sdks_name(make_traced: MakeTraced) -> None:
     given = StockResource.create({"service.name": "shop", "a": [1, 2]}, "https://schema")
-    resource = make_traced(resource=given).provider.resource
+    provider = make_traced(resource=given).provider
+    assert provider.resource is given
+    assert provider.get_tracer("test").start_span("span").resource is given
+    resource = adapters.Resource(provider.native.resource, given.schema_url)  # what is exported
     assert (resource.attributes["service.name"], resource.attributes["a"]) == ("shop", (1, 2))
     assert resource.attributes["telemetry.sdk.name"] == "fasttrace"
     assert resource.schema_url == "https://schema"
@@ -170,9 +173,9 @@ def test_the_sdks_detectors_are_asked_when_the_variable_says_so(
 ) -> None:
     assert adapters.detected() == {}
     monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "os, otel, nowhere")
-    resource = make_traced(resource=StockResource({"os.version": "mine"})).provider.resource
-    assert resource.attributes["os.type"]
-    assert resource.attributes["os.version"] == "mine"
+    resource = make_traced(resource=StockResource({"os.version": "mine"})).provider.native.resource
+    assert resource["os.type"]
+    assert resource["os.version"] == "mine"
     assert "'nowhere'" in caplog.text
 
 

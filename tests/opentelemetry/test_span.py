@@ -38,7 +38,8 @@ def test_what_runs_per_span_is_the_cores(name: str, traced: Any) -> None:
 
 
 def test_tracers_are_the_cores(traced: Any) -> None:
-    assert type(traced.tracer) is Tracer
+    assert isinstance(traced.tracer, Tracer)
+    assert isinstance(traced.tracer, _core.Tracer)
     for name in ("start_span", "start_as_current_span"):
         assert getattr(Tracer, name) == getattr(_core.Tracer, name)
 

@@ -92,7 +92,9 @@ class TracerProvider(trace.TracerProvider):
         self.native = provider
         self._resource: tuple[int, Any] = (-1, None)
         if not hasattr(self, "_tracers"):
-            self._tracers = TracerRegistry(provider.recorder, Tracer if ours else ApiContextTracer)
+            base = Tracer if ours else ApiContextTracer
+            kind = type("Tracer", (base,), {"__module__": Tracer.__module__, "_provider": self})
+            self._tracers = TracerRegistry(provider.recorder, kind)
         else:
             self._tracers.bind(provider.recorder)
         if self._processors is not None:
@@ -117,7 +119,9 @@ class TracerProvider(trace.TracerProvider):
 
     @property
     def resource(self) -> Any:
-        """The resource: an object with ``attributes`` and ``schema_url``."""
+        """The resource: an object with ``attributes`` and ``schema_url``; the one that was given, if it is one."""
+        if hasattr(self._given_resource, "attributes") and hasattr(self._given_resource, "schema_url"):
+            return self._given_resource
         generation = ids.fork_generation()
         if self._resource[0] != generation:
             schema_url = getattr(self._given_resource, "schema_url", None) or ""

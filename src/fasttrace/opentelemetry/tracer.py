@@ -15,11 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from fasttrace.opentelemetry.provider import TracerProvider
     from fasttrace.opentelemetry.span import Span
 
 
 class Tracer(CoreTracer, ApiTracer):  # type: ignore[misc]
-    """A tracer of fasttrace that OpenTelemetry knows; ``start_span`` and ``start_as_current_span`` are the core's."""
+    """A tracer of fasttrace that OpenTelemetry knows; ``start_span`` and ``start_as_current_span`` are the core's.
+
+    Made by providers, each of which has a subclass of its own, which knows it.
+    """
+
+    _provider: TracerProvider
+
+    @property
+    def resource(self) -> Any:
+        """The provider's resource, where the SDK's tracer has it and the logging instrumentation looks for it."""
+        return self._provider.resource
 
 
 class ApiContextTracer(Tracer):
