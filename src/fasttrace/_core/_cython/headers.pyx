@@ -23,6 +23,7 @@ from fasttrace._core._cython.context cimport (
     current,
     flags_of,
 )
+from fasttrace._core._cython.ring cimport FT_HAS_GIL
 
 from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
 
@@ -203,6 +204,9 @@ def extract_w3c(carrier, context=None):
     cdef Node base
     fields.traceparent = fields.tracestate = NULL
     fields.several = False
+    if not FT_HAS_GIL and type(carrier) is list:
+        # Of our own, and alive until the end: another thread may make the list shorter while it is walked.
+        carrier = list(carrier)
     with cython.critical_section(carrier):
         if not collect(carrier, &fields):
             return None
