@@ -11,23 +11,15 @@ import argparse
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cases
 
 CALLS = 240
 PROMISED = 12
-
-
-def four(tracer: Any) -> Any:
-    start = tracer.start_as_current_span
-
-    def call() -> None:
-        with start("operation") as span:
-            span.set_attribute("http.request.method", "POST")
-            span.set_attribute("http.route", "/orders/{id}")
-            span.set_attribute("http.response.status_code", 200)
-            span.set_attribute("retried", False)
-
-    return call
 
 
 def providers() -> dict[str, Any]:
@@ -53,7 +45,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 when the promised ratio is missed")
     arguments = parser.parse_args()
     made = providers()
-    calls = {name: four(provider.get_tracer("bench")) for name, provider in made.items()}
+    calls = {
+        name: cases.span_cases(provider.get_tracer("bench").start_as_current_span, None)["span, 4 attributes"]
+        for name, provider in made.items()
+    }
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(arguments.rounds + 2):
         for name, call in calls.items():

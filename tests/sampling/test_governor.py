@@ -75,7 +75,6 @@ class World:
             given.pop("control"),
             incidents,
             clock=lambda: self.now,
-            duration_of=lambda bucket: 0,
             **given,
         )
 

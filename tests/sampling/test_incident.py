@@ -156,7 +156,7 @@ def test_no_sequence_of_counts_raises_or_takes_more_memory(seen: list[tuple[Any,
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=BUCKETS), st.floats(0.01, 1))
 def test_the_percentile_is_that_of_the_sorted_durations(filled: list[int], share: float) -> None:
     everything = [layout.duration_of(bucket) for bucket, count in enumerate(filled) for _ in range(count)]
-    found = percentile(filled, share, layout.duration_of)
+    found = percentile(filled, share)
     if not everything:
         assert found == 0
     else:

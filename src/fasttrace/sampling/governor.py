@@ -43,13 +43,11 @@ class Governor:
         recall: Callable[[int], int] | None = None,
         recall_recent: Callable[[float], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        duration_of: Callable[[int], int] | None = None,
     ) -> None:
         self._sampler = sampler
         self._window = recorder_window
         self._control = control
         self._incidents = tuple(incidents)
-        self._duration_of = duration_of
         self._recall = recall
         self._recall_recent = recall_recent
         self._clock = clock
@@ -64,7 +62,7 @@ class Governor:
         self._start()
 
     def _start(self) -> None:
-        self._watches = [Watch(incident, self._duration_of) for incident in self._incidents]
+        self._watches = [Watch(incident) for incident in self._incidents]
         self._generation = ids.fork_generation()
 
     def tick(self) -> None:

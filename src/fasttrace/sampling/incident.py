@@ -14,7 +14,7 @@ from fasttrace.sampling import reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
 # Snapshots for each window: what the window's length may be off by.
@@ -60,15 +60,14 @@ class Watch:
     """One incident being watched for in one process. ``observe`` is called about once a second.
 
     ``until`` is when its boost ends, on the clock that ``observe`` is given, or None while all is well; ``since`` when
-    it began; ``count`` how many there were. ``duration_of`` gives the lower bound of a bucket in nanoseconds.
+    it began; ``count`` how many there were.
     """
 
-    def __init__(self, incident: Incident, duration_of: Callable[[int], int] | None = None) -> None:
+    def __init__(self, incident: Incident) -> None:
         self.incident = incident
         self.since: float | None = None
         self.until: float | None = None
         self.count = 0
-        self._duration_of = duration_of or layout.duration_of
         self._seen: deque[tuple[float, int, int, tuple[int, ...]]] = deque(maxlen=STEPS + 2)
 
     def observe(self, window: Mapping[str, Any], now: float) -> None:
@@ -110,18 +109,18 @@ class Watch:
             return f"{failed} of {count} requests failed"
         if self.incident.p99 is not None and len(durations) == len(durations_before):
             counts = [max(0, after - before) for after, before in zip(durations, durations_before, strict=True)]
-            slow = percentile(counts, 0.99, self._duration_of) / 1e9
+            slow = percentile(counts, 0.99) / 1e9
             if slow >= self.incident.p99:
                 return f"99 % of {count} requests take up to {slow:.3g} s or more"
         return None
 
 
-def percentile(counts: list[int], share: float, duration_of: Callable[[int], int]) -> int:
+def percentile(counts: list[int], share: float) -> int:
     """The lower bound, in nanoseconds, of the bucket that holds this percentile; 0 without any counts."""
     rank = share * sum(counts)
     below = 0
     for bucket, count in enumerate(counts):
         below += count
         if count and below >= rank:
-            return duration_of(bucket)
+            return layout.duration_of(bucket)
     return 0
