@@ -56,9 +56,9 @@ def test_no_python_frame_runs_per_span(traced: Any) -> None:
         with tracer.start_as_current_span("span", attributes={"a": 1}) as span:
             span.set_attribute("key", "value")
             span.add_event("event", {"a": 1})
-            with tracer.start_as_current_span("child"):
+            with tracer.start_as_current_span("child", kind=SpanKind.CLIENT):
                 pass
-            tracer.start_span("other").end()
+            tracer.start_span("other", kind=SpanKind.PRODUCER, context=None).end()
 
     spans()  # the first span starts the thread
     sys.setprofile(profile)

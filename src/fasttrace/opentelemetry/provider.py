@@ -90,6 +90,7 @@ class TracerProvider(trace.TracerProvider):
         UNTRACED._view = suppressed(UNTRACED)
         provider.recorder.span_type = type("Span", (Span,), {"__module__": Span.__module__, "_provider": self})
         self.native = provider
+        provider.pipeline.schema_url = str(getattr(self._given_resource, "schema_url", None) or "")
         self._resource: tuple[int, Any] = (-1, None)
         if not hasattr(self, "_tracers"):
             base = Tracer if ours else ApiContextTracer
