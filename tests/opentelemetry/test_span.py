@@ -69,6 +69,22 @@ def test_no_python_frame_runs_per_span(traced: Any) -> None:
     assert frames == ["test_no_python_frame_runs_per_span.<locals>.spans"]
 
 
+def test_a_span_passes_for_the_sdks_where_the_sdk_is_loaded(program: Any) -> None:
+    assert "True True False" in program(
+        """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import Span
+
+        import fasttrace
+        from fasttrace.opentelemetry import TracerProvider
+
+        provider = TracerProvider(exporter="none")
+        with provider.get_tracer("otel").start_as_current_span("ours") as span:
+            print(isinstance(span, Span), isinstance(span, trace.Span), isinstance(fasttrace.Span, Span))
+        """
+    )
+
+
 def test_reads_give_opentelemetrys_types(traced: Any) -> None:
     with traced.native.start_as_current_span("span", kind=fasttrace.SpanKind.CLIENT, attributes={"a": 1}) as span:
         assert isinstance(span, trace.Span)

@@ -268,6 +268,13 @@ def view_type() -> type[ReadableSpan]:
     return _stock_types[stock]
 
 
+def pass_for_stock(span_type: type) -> None:
+    """Have ``isinstance(span, opentelemetry.sdk.trace.Span)`` say yes, where the SDK is loaded: some code asks that."""
+    register = getattr(getattr(sys.modules.get("opentelemetry.sdk.trace"), "Span", None), "register", None)
+    if register is not None:
+        register(span_type)
+
+
 def refuse(span: ReadableSpan, name: str) -> NoReturn:
     """Say, loudly, that a span that has ended can't be changed, and where it can."""
     span.__dict__[REFUSED] = True
