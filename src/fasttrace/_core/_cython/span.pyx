@@ -1461,9 +1461,11 @@ cdef void release(Span span) noexcept:
         ft_buffer_free(&span.events)
     if span.links.data != NULL:
         ft_buffer_free(&span.links)
-    _before, _seen = span.recorder, span.view
+    _before = span.recorder
     span.recorder = None
-    span.view = None
+    if span.view is not None:
+        _before = span.view
+        span.view = None
 
 
 @cython.no_gc_clear
