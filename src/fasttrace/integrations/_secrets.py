@@ -17,14 +17,15 @@ __all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_url
 REDACTED = "REDACTED"
 _OPEN, _SECRET, _ALLOWED = 0, 1, 2
 # Names by their letters and digits alone: access_token, accessToken and access-token are one.
-_SECRET_NAMES = frozenset(
-    "auth code cred creds key nonce otp pass passphrase pin policy pw pwd sas sid sig ticket googleaccessid".split()
-)
+_SECRET_NAMES = {
+    *("auth", "code", "cred", "creds", "googleaccessid", "key", "nonce", "otp", "pass", "passphrase", "pin", "policy"),
+    *("pw", "pwd", "sas", "sid", "sig", "ticket"),
+}
 _SECRET_PARTS = (
-    "accesskey apikey assertion authkey authorization bearer clientkey cookie credential csrf encryptionkey hmac jwt "
-    "keypairid passwd password privatekey secret sessid session sharedkey signature signingkey subscriptionkey token "
-    "xsrf"
-).split()
+    *("accesskey", "apikey", "assertion", "authkey", "authorization", "bearer", "clientkey", "cookie", "credential"),
+    *("csrf", "encryptionkey", "hmac", "jwt", "keypairid", "passwd", "password", "privatekey", "secret", "sessid"),
+    *("session", "sharedkey", "signature", "signingkey", "subscriptionkey", "token", "xsrf"),
+)
 _SECRET_PREFIXES = ("xamz", "xgoog")
 _TOKEN_PREFIXES = (
     *("AIza", "AKIA", "ASIA", "eyJ", "gho_", "ghp_", "ghs_", "ghu_", "github_pat_", "glpat-", "pypi-", "sk-", "sk_"),
@@ -59,10 +60,7 @@ def clean_query(query: str) -> str:
     pairs = query.split("&")
     changed = False
     for index, pair in enumerate(pairs):
-        if ";" in pair:
-            cleaned = ";".join(map(_clean_pair, pair.split(";")))
-        else:
-            cleaned = _clean_pair(pair)
+        cleaned = ";".join(map(_clean_pair, pair.split(";"))) if ";" in pair else _clean_pair(pair)
         if cleaned is not pair:
             pairs[index] = cleaned
             changed = True
