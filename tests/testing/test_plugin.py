@@ -62,6 +62,12 @@ def test_the_fixture_is_there(spans: Spans) -> None:
     assert spans.tree() == "span"
 
 
+def test_a_package_that_is_there_before_pytest_is_no_warning() -> None:
+    from _pytest.assertion.rewrite import AssertionRewriter
+
+    assert AssertionRewriter.is_rewrite_disabled(fasttrace.__doc__ or "")
+
+
 def test_each_test_has_its_own_also_in_several_processes(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     tests = """
