@@ -135,7 +135,9 @@ class UrllibRequest(Caller):
     def get(self, url: str, *, method: str = "GET", timeout: float = 30, **headers: str) -> Answer:
         request = urllib.request.Request(url, headers=headers, method=method)
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout) as response:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                request, timeout=timeout
+            ) as response:
                 return response.status, response.read().decode(), response.getheaders()
         except urllib.error.HTTPError as error:
             with error:

@@ -174,9 +174,7 @@ def test_unsampled_request_sends_its_decision_and_nothing_is_looked_at(
         fasttrace.shutdown(timeout=5)
 
 
-def test_unconfigured_process_hands_on_what_came_in(
-    caller: Caller, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unconfigured_process_hands_on_what_came_in(caller: Caller, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_client, "get_tracer", lambda name, version: Tracer(InstrumentationScope(name)))
     came = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with caller.traced(), fasttrace.use(fasttrace.extract({"traceparent": came})):
