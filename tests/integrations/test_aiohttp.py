@@ -137,6 +137,15 @@ def test_template_names_the_span(spans: Spans, everywhere: None, url: str) -> No
     assert (span.name, span.attributes["url.template"]) == ("GET /status/{code}", "/status/{code}")
 
 
+def test_template_is_not_that_of_where_a_redirect_leads(spans: Spans, everywhere: None, url: str) -> None:
+    async def call(session: Any) -> None:
+        async with session.get(f"{url}/redirect", trace_request_ctx={"url.template": "/{how}"}):
+            pass
+
+    run(call)
+    assert [span.name for span in spans()] == ["GET /{how}", "GET"]
+
+
 def test_one_session_alone_can_be_traced(spans: Spans, url: str) -> None:
     shared: list[Any] = [aiohttp.TraceConfig()]
 
@@ -160,12 +169,10 @@ def test_sessions_that_exist_are_traced_too_and_forgotten_after(spans: Spans, ur
         before = session._request.__func__
         instrument()
         try:
-            instrument(session)
             assert len(await contexts(session, url)) == 1
         finally:
             uninstrument()
         assert session._request.__func__ is before
-        uninstrument(session)
         assert await contexts(session, url) == []
         assert session.trace_configs == []
 

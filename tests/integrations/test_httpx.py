@@ -56,6 +56,12 @@ def test_template_names_the_span(spans: Spans, everywhere: None, url: str, get: 
 
 
 @both
+def test_template_is_not_that_of_where_a_redirect_leads(spans: Spans, everywhere: None, url: str, get: Get) -> None:
+    get(f"{url}/redirect", extensions={"url.template": "/{how}"}, follow_redirects=True)
+    assert [span.name for span in spans()] == ["GET /{how}", "GET"]
+
+
+@both
 def test_digest_authentication_sends_again(spans: Spans, everywhere: None, url: str, get: Get) -> None:
     response = get(f"{url}/digest", auth=httpx.DigestAuth("user", "hunter2"))
     first, second = spans()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from callers import closed_port
 from loopback import Spans, serving
 
 import fasttrace
+from fasttrace.integrations._client import add_headers
 from fasttrace.integrations.urllib3 import instrument, uninstrument
 
 
@@ -75,6 +77,18 @@ def test_headers_of_the_manager_and_of_the_caller_stay_as_they_are(spans: Spans,
     assert list(mixed.items()) == [("TraceParent", "00-1-1-00")]
 
 
+def test_headers_are_added_to_a_copy() -> None:
+    given = {"A": "1", "TraceParent": "x", b"tracestate": b"y"}
+    assert add_headers(given, {"traceparent": "z", "tracestate": "w"}) == {
+        "A": "1",
+        "traceparent": "z",
+        "tracestate": "w",
+    }
+    assert given == {"A": "1", "TraceParent": "x", b"tracestate": b"y"}
+    assert add_headers(MappingProxyType({"A": "1"}), {"b": "2"}) == {"A": "1", "b": "2"}
+    assert add_headers(None, {"b": "2"}) == {"b": "2"}
+
+
 def test_one_manager_alone_can_be_traced(spans: Spans, url: str) -> None:
     with urllib3.PoolManager() as before, urllib3.PoolManager() as fresh, urllib3.PoolManager() as other:
         contexts(before, url)
@@ -91,16 +105,19 @@ def test_one_manager_alone_can_be_traced(spans: Spans, url: str) -> None:
         assert "_new_pool" not in vars(fresh)
 
 
-def test_one_pool_alone_can_be_traced_also_in_a_process_that_is(spans: Spans, url: str) -> None:
+@pytest.mark.parametrize("process_first", [True, False])
+def test_one_pool_alone_can_be_traced_also_in_a_process_that_is(spans: Spans, url: str, process_first: bool) -> None:
     with urllib3.HTTPConnectionPool("127.0.0.1", urlsplit(url).port) as pool:
-        instrument(pool)
-        assert len(pool.request("GET", "/echo").json()["contexts"]) == 1
-        instrument()
+        for start in [instrument, lambda: instrument(pool)][:: 1 if process_first else -1]:
+            start()
         try:
             assert len(pool.request("GET", "/echo").json()["contexts"]) == 1
+            assert len(spans()) == 1
+            uninstrument(pool)
+            assert len(pool.request("GET", "/echo").json()["contexts"]) == 1
+            assert len(spans()) == 2
         finally:
             uninstrument()
-        uninstrument(pool)
         assert pool.request("GET", "/echo").json()["contexts"] == []
     assert [span.attributes["url.full"] for span in spans()] == [f"{url}/echo"] * 2
 
