@@ -19,7 +19,7 @@ from loopback import Spans, serving
 import fasttrace
 from fasttrace._core.types import StatusCode
 from fasttrace.export import MemoryExporter, OTLPExporter, ZipkinExporter
-from fasttrace.integrations import _client, http_client
+from fasttrace.integrations import _layers, http_client
 from fasttrace.integrations import httpx as traced_httpx
 from fasttrace.integrations import urllib3 as traced_urllib3
 from fasttrace.integrations.httpx import AsyncTracingTransport, TracingTransport
@@ -40,7 +40,7 @@ def all_traced(**options: Any) -> Iterator[None]:
             module.instrument(**options)
             stack.callback(module.uninstrument)
         yield
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 @pytest.mark.parametrize("kind", [Requests, Urllib3, UrllibRequest, Httpx, AsyncHttpx], ids=lambda kind: kind.name)
@@ -80,7 +80,7 @@ def test_what_is_skipped_above_is_left_alone_below(spans: Spans, url: str) -> No
             assert json.loads(caller.get(f"{url}/echo")[1])["contexts"] == []
             assert fasttrace.current_span() is outer
     assert [span.name for span in spans()] == ["outer"]
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 def retrying(name: str, url: str) -> str:

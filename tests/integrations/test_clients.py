@@ -16,7 +16,7 @@ import fasttrace
 from fasttrace._core import InstrumentationScope, Tracer
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
 from fasttrace.export import MemoryExporter
-from fasttrace.integrations import _client
+from fasttrace.integrations import _client, _layers, _secrets
 from fasttrace.sampling import Rule, Rules, tail
 
 
@@ -53,7 +53,7 @@ def test_request_is_a_client_span_and_its_context_is_sent_once(spans: Spans, cal
     }
     assert span.status.status_code == StatusCode.UNSET
     assert span.scope.name.startswith("fasttrace.integrations.")
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 def test_span_is_a_child_of_what_is_current_and_leaves_that_current(spans: Spans, caller: Caller, url: str) -> None:
@@ -88,7 +88,7 @@ def test_timeout_is_recorded_and_raised(spans: Spans, caller: Caller, url: str) 
     assert span.status.status_code == StatusCode.ERROR
     assert [event.attributes["exception.type"] for event in span.events] == [caller.timeout_type]
     assert "http.response.status_code" not in span.attributes
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 def test_refused_connection_is_recorded_and_raised(spans: Spans, caller: Caller) -> None:
@@ -143,6 +143,20 @@ def test_only_listed_headers_are_recorded(spans: Spans, caller: Caller, url: str
         "http.response.header.x-answer": ["42"],
     }
     assert "s3cret" not in str(span)
+
+
+def test_listed_names_of_queries_are_recorded(
+    spans: Spans, caller: Caller, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_secrets, "_allowed", frozenset())
+    try:
+        with caller.traced(capture_query=["page_token"]):
+            caller.get(f"{url}/echo?page_token=abc&token=abc")
+    finally:
+        monkeypatch.undo()
+        _secrets._verdict.cache_clear()
+    (span,) = spans()
+    assert span.attributes["url.full"] == f"{url}/echo?page_token=abc&token=REDACTED"
 
 
 def test_unknown_methods_do_not_make_new_names(spans: Spans, caller: Caller, url: str) -> None:

@@ -23,6 +23,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP
         *("passwd", "pwd", "secret", "client_secret", "signature", "sig", "code", "session", "sessionid", "PHPSESSID"),
         *("jwt", "AWSAccessKeyId", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Goog-Signature"),
         *("GoogleAccessId", "Authorization", "auth", "user%5Bpassword%5D", "%74oken", "csrf_token", "Key-Pair-Id"),
+        *("db_pwd", "X-Sig", "code_verifier", "passphrase", "user.pass", "otp"),
     ],
 )
 def test_values_that_are_secret_by_name_are_redacted(name: str) -> None:
@@ -38,7 +39,7 @@ def test_values_that_are_secret_by_name_are_redacted(name: str) -> None:
         "",
         "flag",
         "page=2&sort=asc&q=tea+pot",
-        "sort_key=name&primary_keyword=x&country_code=de&author=kafka&encode=1&monkey=1",
+        "sort_key=name&primary_keyword=x&country_code=de&author=kafka&encode=1&monkey=1&compass=n&signal=3&passengers=2",
         "from=2026-11-24T10%3A00%3A00.123456Z&to=2026-11-25T10:00:00+01:00",
         f"id={uuid.UUID(int=0x12345678123456781234567812345678)}",
         "ids=1,2,3,4,5,6,7,8,9,10,11,12,13&n=12345678901234567890123456789012",

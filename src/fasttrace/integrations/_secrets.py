@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase, digits
+from urllib.parse import unquote
 
 from fasttrace.propagation.carrier import values
 
@@ -18,12 +20,26 @@ REDACTED = "REDACTED"
 _OPEN, _SECRET, _ALLOWED = 0, 1, 2
 # Names by their letters and digits alone: access_token, accessToken and access-token are one.
 _SECRET_NAMES = {
-    *("auth", "code", "cred", "creds", "googleaccessid", "key", "nonce", "otp", "pass", "passphrase", "pin", "policy"),
-    *("pw", "pwd", "sas", "sid", "sig", "ticket"),
+    *("auth", "code", "codeverifier", "googleaccessid", "key", "nonce", "pin", "policy", "samlresponse", "sas", "sid"),
+    "ticket",
 }
+# Words of a name, between its other characters.
+_SECRET_WORDS = {"cred", "creds", "otp", "pass", "pw", "pwd", "sig"}
 _SECRET_PARTS = (
     *("accesskey", "apikey", "assertion", "authkey", "authorization", "bearer", "clientkey", "cookie", "credential"),
-    *("csrf", "encryptionkey", "hmac", "jwt", "keypairid", "passwd", "password", "privatekey", "secret", "sessid"),
+    *(
+        "csrf",
+        "encryptionkey",
+        "hmac",
+        "jwt",
+        "keypairid",
+        "passphrase",
+        "passwd",
+        "password",
+        "privatekey",
+        "secret",
+        "sessid",
+    ),
     *("session", "sharedkey", "signature", "signingkey", "subscriptionkey", "token", "xsrf"),
 )
 _SECRET_PREFIXES = ("xamz", "xgoog")
@@ -41,6 +57,7 @@ _KINDS = {
 }
 _CHANGES = ("a0", "0a", "A0", "0A", "aA")
 
+_WORD = re.compile("[a-z0-9]+")
 _allowed: frozenset[str] = frozenset()
 
 
@@ -114,21 +131,22 @@ def _verdict(key: str) -> int:
     name = _plain(key)
     if name in _allowed:
         return _ALLOWED
-    secret = name in _SECRET_NAMES or name.startswith(_SECRET_PREFIXES) or any(part in name for part in _SECRET_PARTS)
+    secret = (
+        name in _SECRET_NAMES
+        or name.startswith(_SECRET_PREFIXES)
+        or any(part in name for part in _SECRET_PARTS)
+        or not _SECRET_WORDS.isdisjoint(_WORD.findall(unquote(key).lower()))
+    )
     return _SECRET if secret else _OPEN
 
 
 def _plain(key: str) -> str:
-    from urllib.parse import unquote
-
     return "".join(filter(str.isalnum, unquote(key).lower()))
 
 
 def _is_token(value: str) -> bool:
     """Whether it is long and random, as tokens are, rather than words, numbers, times, paths or a UUID."""
     if "%" in value:
-        from urllib.parse import unquote
-
         value = unquote(value)
     length = len(value)
     if length < _SHORTEST_TOKEN:

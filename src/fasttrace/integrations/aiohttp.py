@@ -13,7 +13,8 @@ from weakref import WeakSet
 
 import aiohttp
 
-from fasttrace.integrations._client import RESEND_COUNT, Client
+from fasttrace.integrations._client import Client
+from fasttrace.integrations._layers import RESEND_COUNT
 from fasttrace.integrations._patch import Patch, replace, restore
 
 TYPE_CHECKING = False
@@ -134,15 +135,14 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace one session, or with none given every session of the process, those that exist included.
 
-    Calling it again changes nothing. ``skip``: the beginnings of URLs, or a function of a URL, that get neither a span
-    nor headers; ``capture_headers``: names of headers whose values are recorded; ``trace_response``: keep traces that a
-    trusted callee keeps.
+    Calling it again changes nothing. The options are those of ``_client.Client``.
     """
-    tracing = _Tracing(_Aiohttp(skip=skip, capture_headers=capture_headers, trace_response=trace_response))
+    tracing = _Tracing(_Aiohttp(skip, capture_headers, capture_query, trace_response))
     if session is None:
         replace(aiohttp.ClientSession, "_request", _make, tracing)
     elif not _traced(session):
