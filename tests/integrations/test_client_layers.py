@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -183,6 +184,17 @@ def test_work_that_outlives_the_request_it_began_in_is_traced(spans: Spans, url:
         asyncio.run(call())
     first, later = spans()
     assert later.parent_span_id == first.span_id
+
+
+@pytest.mark.parametrize("response", [None, object(), SimpleNamespace(status_code="200", headers={}, extensions={})])
+def test_what_stands_in_for_a_response_passes_unchanged(spans: Spans, response: Any) -> None:
+    class Standing(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> Any:
+            return response
+
+    traced = TracingTransport(Standing(), capture_headers=["x"], trace_response=True)
+    assert traced.handle_request(httpx.Request("GET", "http://127.0.0.1/")) is response
+    assert len(spans()) == 1
 
 
 class Collector(BaseHTTPRequestHandler):

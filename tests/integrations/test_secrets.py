@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from fasttrace.integrations import _secrets
-from fasttrace.integrations._secrets import allow, capture, captured, clean_query, clean_url
+from fasttrace.integrations._secrets import allow, capture, captured, clean_query, clean_url, hidden
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
@@ -94,6 +94,12 @@ def test_random_text_is_recognised_nearly_always() -> None:
 )
 def test_url_shows_no_password_no_secret_and_no_fragment(url: str, expected: str) -> None:
     assert clean_url(url) == expected
+
+
+def test_what_is_hidden_of_a_url_can_be_hidden_in_a_text() -> None:
+    url = "https://user:hunter2@shop.test/a?x=1&token=abc&sig=z#part"
+    assert hidden(url) == [("user:hunter2@", ""), ("token=abc", "token=REDACTED"), ("sig=z", "sig=REDACTED")]
+    assert hidden("https://shop.test/@a?x=1") == hidden("https://shop.test") == hidden("") == []
 
 
 def test_listed_names_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

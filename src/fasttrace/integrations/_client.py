@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fasttrace._core import SpanKind, StatusCode
+from fasttrace._core.values import exception_attributes, exception_description
 from fasttrace._version import __version__
 from fasttrace.integrations._http import asks, heed_trace_response, known_method, note_exception, split_authority
 from fasttrace.integrations._layers import PASS, RESEND_COUNT, TOP, Open, Untraced, opened, times_sent
-from fasttrace.integrations._secrets import allow, capture, captured, clean_url
+from fasttrace.integrations._secrets import allow, capture, captured, clean_url, hidden
 from fasttrace.propagation import inject
 from fasttrace.propagation.carrier import first
 from fasttrace.provider import get_tracer
@@ -65,6 +66,10 @@ class Client:
         """The URL, absolute."""
         return str(request.url)
 
+    def urls(self, request: Any) -> tuple[str, ...]:
+        """The URLs that an error may name."""
+        return (self.url(request),)
+
     def template(self, request: Any) -> str:
         """The template of the URL's path, if the application has said which, or ""."""
         return ""
@@ -89,6 +94,10 @@ class Client:
         """Status code, version of HTTP (as text or as http.client has it) and headers of a response."""
         raise NotImplementedError
 
+    def retried(self, response: Any) -> int:
+        """How often a response says that its request was sent again, by whatever is below."""
+        return 0
+
     # --- around a call
 
     def send(self, request: Any, call: Callable[[], Any]) -> Any:
@@ -110,7 +119,7 @@ class Client:
             try:
                 response = call()
             except BaseException as error:
-                note_exception(span, error)
+                self.failed(span, request, error)
                 raise
             finally:
                 del opened[span]
@@ -136,7 +145,7 @@ class Client:
             try:
                 response = await call()
             except BaseException as error:
-                note_exception(span, error)
+                self.failed(span, request, error)
                 raise
             finally:
                 del opened[span]
@@ -158,9 +167,9 @@ class Client:
             self.answered(span, response)
         span.end()
 
-    def fail(self, span: Span, error: BaseException) -> None:
+    def fail(self, span: Span, request: Any, error: BaseException) -> None:
         """What ``begin`` began has failed."""
-        note_exception(span, error)
+        self.failed(span, request, error)
         span.__exit__(type(error), error, error.__traceback__)
 
     # --- its parts
@@ -226,22 +235,50 @@ class Client:
         return attributes
 
     def answered(self, span: Span, response: Any, attempts: int = 0) -> None:
-        """Put on a span what the answer says."""
+        """Put on a span what the answer says; ``attempts`` is how often clients below were seen to send it."""
         try:
             status, version, headers = self.answer(response)
+            span.set_attribute("http.response.status_code", status)
+            if status >= 400:
+                span.set_attribute("error.type", str(status))
+                span.set_status(StatusCode.ERROR)
+            version = _VERSIONS.get(version, version)
+            if type(version) is str:
+                span.set_attribute("network.protocol.version", version)
+            if self._response_headers:
+                span.set_attributes(captured(headers, self._response_headers))
+            if self._trace_response:
+                heed_trace_response(span, first(headers, "traceresponse"))
+            retried = 0 if attempts else self.retried(response)
+            if retried:
+                span.set_attribute(RESEND_COUNT, retried)
         except Exception:
-            return  # no response as they are
-        if self._trace_response:
-            heed_trace_response(span, first(headers, "traceresponse"))
-        span.set_attribute("http.response.status_code", status)
-        version = _VERSIONS.get(version, version)
-        if type(version) is str:
-            span.set_attribute("network.protocol.version", version)
-        if self._response_headers:
-            span.set_attributes(captured(headers, self._response_headers))
-        if status >= 400:
-            span.set_attribute("error.type", str(status))
-            span.set_status(StatusCode.ERROR)
+            pass  # no response as they are, but what stands in for one in a test
+
+    def failed(self, span: Span, request: Any, error: BaseException) -> None:
+        """Put on a span what its own exit does not, or all there is where an exception shows secrets of the URL."""
+        note_exception(span, error)
+        if not isinstance(error, Exception) or not span.is_recording():
+            return
+        try:
+            secrets = [secret for url in self.urls(request) for secret in hidden(url)]
+            if not secrets:
+                return
+            parts = exception_attributes(error, False)
+            for name in ("exception.message", "exception.stacktrace"):
+                parts[name] = _without(secrets, parts[name])
+            span.record_exception(error, parts)
+            span.set_status(StatusCode.ERROR, _without(secrets, exception_description(error)))
+        except Exception:
+            pass  # a request that is not as they are
+        else:
+            span.end()
+
+
+def _without(secrets: list[tuple[str, str]], text: str) -> str:
+    for secret, shown in secrets:
+        text = text.replace(secret, shown)
+    return text
 
 
 def _skipping(skip: Skip) -> Callable[[str], bool] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_url"]
+__all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_url", "hidden"]
 
 REDACTED = "REDACTED"
 _OPEN, _SECRET, _ALLOWED = 0, 1, 2
@@ -97,6 +97,20 @@ def clean_url(url: str) -> str:
             if "@" in authority:
                 base = base[:start] + base[start + authority.rindex("@") + 1 :]
     return base + mark + clean_query(query) if query else base
+
+
+def hidden(url: str) -> list[tuple[str, str]]:
+    """What ``clean_url`` hides of a URL, and what stands in its place: for texts that may show the URL."""
+    found = []
+    cleaned = clean_url(url)
+    base, _, query = url.partition("?")
+    user, at, _ = base.partition("//")[2].partition("/")[0].rpartition("@")
+    if at:
+        found.append((user + at, ""))
+    for pair, shown in zip(query.split("#")[0].split("&"), cleaned.partition("?")[2].split("&"), strict=False):
+        if pair != shown:
+            found.append((pair, shown))
+    return found
 
 
 def capture(names: Iterable[str], side: str) -> dict[str, str]:

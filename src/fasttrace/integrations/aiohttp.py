@@ -38,6 +38,9 @@ class _Aiohttp(Client):
         template: str = request.template
         return template
 
+    def urls(self, request: Any) -> tuple[str, ...]:
+        return str(request.asked), str(request.url)
+
     def inject(self, request: Any, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             request.headers[name] = value
@@ -52,6 +55,7 @@ class _Call(SimpleNamespace):
     """One call of a session: what it sends now, and the span of that."""
 
     method: str
+    asked: Any
     url: Any
     headers: Any
     template = ""
@@ -79,6 +83,7 @@ class _Tracing(aiohttp.TraceConfig):
 
     async def _start(self, session: Any, call: Any, params: Any) -> None:
         call.method, call.url, call.headers = params.method, params.url, params.headers
+        call.asked = params.url
         resent = self.traced.count(call)
         if resent >= 0:
             call.span = self.traced.begin(call, resent)
@@ -114,7 +119,7 @@ class _Tracing(aiohttp.TraceConfig):
         if status and span.is_recording():
             # raise_for_status, with an answer that is not handed to us.
             span.set_attribute("http.response.status_code", status)
-        self.traced.fail(span, error)
+        self.traced.fail(span, call, error)
 
 
 def _following(method: str, url: Any, response: Any) -> tuple[str, Any]:
@@ -126,8 +131,8 @@ def _following(method: str, url: Any, response: Any) -> tuple[str, Any]:
         from yarl import URL
 
         return method, url.join(URL(response.headers.get("Location") or response.headers.get("URI") or ""))
-    except ValueError:
-        return method, url
+    except Exception:
+        return method, url  # aiohttp says what is wrong with it
 
 
 def instrument(

@@ -11,7 +11,6 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from fasttrace.integrations._client import Client
-from fasttrace.integrations._layers import RESEND_COUNT
 from fasttrace.integrations._patch import Patch, replace, restore
 
 TYPE_CHECKING = False
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from fasttrace._core import Span
     from fasttrace.integrations._client import Skip
 
 __all__ = ["instrument", "uninstrument"]
@@ -55,13 +53,8 @@ class _Requests(Client):
     def answer(self, response: requests.Response) -> tuple[int, Any, Any]:
         return response.status_code, getattr(response.raw, "version", None), response.headers
 
-    def answered(self, span: Span, response: Any, attempts: int = 0) -> None:
-        super().answered(span, response, attempts)
-        if not attempts:
-            # Nobody below has seen them.
-            retried = len(getattr(getattr(response.raw, "retries", None), "history", ()))
-            if retried:
-                span.set_attribute(RESEND_COUNT, retried)
+    def retried(self, response: requests.Response) -> int:
+        return len(getattr(getattr(response.raw, "retries", None), "history", ()))
 
 
 def instrument(
