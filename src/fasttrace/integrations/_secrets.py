@@ -20,27 +20,15 @@ REDACTED = "REDACTED"
 _OPEN, _SECRET, _ALLOWED = 0, 1, 2
 # Names by their letters and digits alone: access_token, accessToken and access-token are one.
 _SECRET_NAMES = {
-    *("auth", "code", "codeverifier", "googleaccessid", "key", "nonce", "pin", "policy", "samlresponse", "sas", "sid"),
-    "ticket",
+    *("auth", "code", "codeverifier", "googleaccessid", "key", "nonce", "pin", "policy", "samlresponse", "sas"),
+    *("sid", "ticket"),
 }
 # Words of a name, between its other characters.
 _SECRET_WORDS = {"cred", "creds", "otp", "pass", "pw", "pwd", "sig"}
 _SECRET_PARTS = (
     *("accesskey", "apikey", "assertion", "authkey", "authorization", "bearer", "clientkey", "cookie", "credential"),
-    *(
-        "csrf",
-        "encryptionkey",
-        "hmac",
-        "jwt",
-        "keypairid",
-        "passphrase",
-        "passwd",
-        "password",
-        "privatekey",
-        "secret",
-        "sessid",
-    ),
-    *("session", "sharedkey", "signature", "signingkey", "subscriptionkey", "token", "xsrf"),
+    *("csrf", "encryptionkey", "hmac", "jwt", "keypairid", "passphrase", "passwd", "password", "privatekey"),
+    *("secret", "sessid", "session", "sharedkey", "signature", "signingkey", "subscriptionkey", "token", "xsrf"),
 )
 _SECRET_PREFIXES = ("xamz", "xgoog")
 _TOKEN_PREFIXES = (
