@@ -44,3 +44,8 @@ def wait_for(ended: Spans, count: int) -> list[SpanData]:
         time.sleep(0.01)
     assert len(found) == count, [data.name for data in found]
     return found
+
+
+def shown(*spans: SpanData) -> str:
+    """All the text of spans, to look for what must not be there."""
+    return repr([(data.name, data.attributes, data.events, data.status) for data in spans])
