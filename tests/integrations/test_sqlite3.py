@@ -82,16 +82,15 @@ def test_values_commits_and_rollbacks_are_recorded_when_asked_for(spans: Spans, 
     shop.execute("CREATE TABLE orders (id INTEGER)")
     with shop:
         shop.execute("INSERT INTO orders VALUES (?)", (7,))
-    with pytest.raises(ZeroDivisionError), shop:
-        shop.execute("INSERT INTO orders VALUES (:number)", {"number": 8})
-        raise ZeroDivisionError
+    with pytest.raises(sqlite3.ProgrammingError), shop:
+        shop.execute("INSERT INTO orders VALUES (:number)", {"number": 8}).execute("SELECT ?", ())
     shop.execute("INSERT INTO orders VALUES (9)")
     shop.commit()
     shop.close()
     found = spans()
     assert [data.name for data in found] == [
         "CREATE TABLE orders",
-        *("INSERT orders", "COMMIT", "INSERT orders", "ROLLBACK", "INSERT orders", "COMMIT"),
+        *("INSERT orders", "COMMIT", "INSERT orders", "SELECT", "ROLLBACK", "INSERT orders", "COMMIT"),
     ]
     assert found[1].attributes["db.query.parameter.0"] == "7"
     assert found[3].attributes["db.query.parameter.number"] == "8"

@@ -131,7 +131,9 @@ def _prefix(error: Exception) -> str:
     code = getattr(error, "status_code", None)
     if isinstance(code, str):
         return code
-    word = str(error).partition(" ")[0] if isinstance(error, redis.ResponseError) else ""
+    if not isinstance(error, redis.ResponseError):
+        return ""
+    word = str(error).rpartition("caused error: ")[2].partition(" ")[0]  # of a pipeline
     return word if word.isalpha() and word.isupper() and len(word) <= 20 else ""
 
 
