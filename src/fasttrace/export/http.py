@@ -61,6 +61,8 @@ class Sender:
         if self._gzip:
             self._headers["content-encoding"] = "gzip"
         self._pool: Any = None
+        self._open: Any = None
+        self._target = ""
         self._pool_pid = 0
         # Which thread the pool is of: gevent's sockets are of no use in another one. Identifiers are used again.
         self._here = _threads.original("_local")()
@@ -108,9 +110,9 @@ class Sender:
 
         left = max(0.001, deadline - time.monotonic())
         try:
-            response = self._connections().request(
+            response = self._connections()(
                 "POST",
-                self.endpoint,
+                self._target,
                 body=body,
                 headers=self._headers,
                 timeout=urllib3.Timeout(total=left),
@@ -125,7 +127,7 @@ class Sender:
             return ExportError(f"{self._shown}: {error}", retryable=True)
         try:
             content = _read(response, deadline)
-            if len(content) <= MAX_RESPONSE_BYTES:
+            if content and len(content) <= MAX_RESPONSE_BYTES:
                 response.drain_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return self._connection_error(error)
@@ -166,7 +168,10 @@ class Sender:
         return failure
 
     def _connections(self) -> Any:
-        """The thread's own keep-alive connection; a forked child never writes into its parent's."""
+        """What opens a request on the thread's own connection; a forked child never writes into its parent's.
+
+        Without a proxy that is the pool itself: its manager would take the URL apart for every request.
+        """
         if self._pool is None or self._pool_pid != os.getpid() or getattr(self._here, "pool", None) is not self._pool:
             import urllib3
 
@@ -175,11 +180,14 @@ class Sender:
             if proxy:
                 headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else {}
                 self._pool = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+                self._open, self._target = self._pool.urlopen, self.endpoint
             else:
                 self._pool = urllib3.PoolManager(**options)
+                self._open = self._pool.connection_from_url(self.endpoint).urlopen
+                self._target = urllib3.util.parse_url(self.endpoint).request_uri
             self._here.pool = self._pool
             self._pool_pid = os.getpid()
-        return self._pool
+        return self._open
 
     def close(self) -> None:
         """End a wait between two tries and close the connection."""
@@ -221,6 +229,8 @@ def is_loopback(host: str) -> bool:
 
 def _read(response: Any, deadline: float) -> bytes:
     """An answer's body, up to one byte more than it may have; TimeoutError when it does not end in time."""
+    if response.length_remaining == 0:
+        return bytes(response.read())  # the usual answer: nothing to wait for
     content = b""
     # What there is, as it comes: a read of so many bytes would wait as long as each of them comes in time.
     while len(content) <= MAX_RESPONSE_BYTES and (
