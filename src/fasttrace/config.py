@@ -29,7 +29,7 @@ PROPAGATORS = (
     "none",
 )
 # Files of ``integrations``, in the order in which they are instrumented.
-INSTRUMENTATIONS = ("httpx",)
+INSTRUMENTATIONS = ("httpx", "requests", "aiohttp", "urllib3", "http_client", "logging", "structlog", "loguru")
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
 # Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, and by setup.py.
