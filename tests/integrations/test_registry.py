@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -106,6 +106,7 @@ def test_what_is_imported_later_needs_an_extra_and_says_so(monkeypatch: pytest.M
 
 
 def test_without_names_each_is_traced_as_soon_as_it_is_imported(url: str) -> None:
+    pytest.importorskip("requests")
     code = f"""
 import sys
 import fasttrace
@@ -145,8 +146,8 @@ import sys, fasttrace
 from fasttrace.integrations import _registry
 sys.modules["fasttrace.integrations.httpx"] = None
 fasttrace.instrument()
-import httpx, structlog
-assert "structlog" in _registry._on and "httpx" not in _registry._on
+import httpx, urllib3
+assert "urllib3" in _registry._on and "httpx" not in _registry._on
 assert httpx.Client
 """
     assert program(code).splitlines() == [
@@ -172,7 +173,8 @@ def test_every_file_is_in_the_table_and_keeps_the_contract() -> None:
     offered = {path.stem for path in folder.glob("[a-z]*.py") if "\ndef uninstrument(" in path.read_text()}
     assert set(_registry.TABLE) == set(config.INSTRUMENTATIONS) == offered
     for name, (modules, _) in _registry.TABLE.items():
-        pytest.importorskip(modules[0].partition(".")[0])
+        if importlib.util.find_spec(modules[0].partition(".")[0]) is None:
+            continue
         module = importlib.import_module(f"fasttrace.integrations.{name}")
         for function in (module.instrument, module.uninstrument):
             first, *options = inspect.signature(function).parameters.values()
@@ -187,5 +189,6 @@ def test_importing_fasttrace_loads_no_table() -> None:
 
 @pytest.mark.parametrize("first", ["http.client", "urllib.request", "urllib3", "requests", "aiohttp"])
 def test_a_library_whose_importer_is_half_imported_is_traced_when_that_is_there(first: str) -> None:
+    pytest.importorskip(first)
     code = f"import fasttrace; fasttrace.instrument(); import {first}, urllib.request; print(*fasttrace.uninstrument('http_client'))"
     assert program(code) == "http_client\n"
