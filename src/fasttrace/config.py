@@ -28,11 +28,14 @@ PROPAGATORS = (
     "env",
     "none",
 )
+# Files of ``integrations``, in the order in which they are instrumented.
+INSTRUMENTATIONS = ("httpx",)
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
-# Read elsewhere, by the core's dispatcher and by setup.py.
+# Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, and by setup.py.
 _READ_ELSEWHERE = (
     "FASTTRACE_IMPL",
+    "FASTTRACE_RUN_ANNOUNCE",
     "FASTTRACE_BUILD",
     "FASTTRACE_BUILD_TRACE",
     "FASTTRACE_BUILD_ANNOTATE",
@@ -156,6 +159,15 @@ def names(value: Any) -> tuple[str, ...]:
     if not all(isinstance(part, str) for part in parts):
         raise ValueError("names")
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def instrumentations(value: Any) -> tuple[str, ...]:
+    """Names of integrations with commas between, or ``all``, or ``none``."""
+    found = tuple(name.lower().replace("-", "_") for name in names(value))
+    for name in found:
+        if name not in (*INSTRUMENTATIONS, "all", "none"):
+            raise ValueError(f"all, none, or names of {', '.join(INSTRUMENTATIONS)}; not {name}")
+    return found
 
 
 def propagators(value: Any) -> list[Any]:
@@ -343,6 +355,20 @@ SETTINGS = (
         "true: send what is left when the process is terminated, then do what would have been done",
     ),
     Setting(
+        "instrument",
+        instrumentations,
+        ("all",),
+        (("FASTTRACE_INSTRUMENT", instrumentations),),
+        "what `fasttrace run` and instrument() without names instrument, of what is installed",
+    ),
+    Setting(
+        "instrument_not",
+        names,
+        (),
+        (("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", names),),
+        "what they leave out; * is all",
+    ),
+    Setting(
         "jsonlines_path",
         text,
         "traces.jsonl",
@@ -396,6 +422,8 @@ class Settings:
     undelivered_dir: str | None
     undelivered_max_bytes: int
     flush_on_sigterm: bool
+    instrument: tuple[str, ...]
+    instrument_not: tuple[str, ...]
     jsonlines_path: str
     disabled: bool
     span_limits: SpanLimits
@@ -452,6 +480,11 @@ def _argument(setting: Setting, given: Any) -> Any:
 def check_argument(name: str, given: Any) -> Any:
     """The value of one argument that is not a setting of the provider; ConfigurationError for a bad one."""
     return next(_argument(setting, given) for setting in SETTINGS if setting.name == name)
+
+
+def from_environment(name: str, environ: Mapping[str, str]) -> Any:
+    """The value of one setting, whatever the others are."""
+    return next(_find(setting, {}, environ)[0] for setting in SETTINGS if setting.name == name)
 
 
 def refuse(variable: str, value: str, accepted: str) -> None:
