@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 # The module whose import an integration waits for, and what pip calls its library. The name is that of the file here.
 TABLE = {
     "httpx": ("httpx", "httpx"),
+    "starlette": ("starlette.applications", "starlette"),
+    "fastapi": ("fastapi", "fastapi"),
+    "flask": ("flask", "flask"),
+    "django": ("django", "django"),
+    "uvicorn": ("uvicorn", "uvicorn"),
+    "gunicorn": ("gunicorn.app.base", "gunicorn"),
 }
 # OpenTelemetry's names, where they are not ours.
 _ALIASES = {"aiohttp_client": "aiohttp", "confluent_kafka": "kafka", "kafka_python": "kafka"}
