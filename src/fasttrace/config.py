@@ -29,7 +29,22 @@ PROPAGATORS = (
     "none",
 )
 # Files of ``integrations``, in the order in which they are instrumented.
-INSTRUMENTATIONS = ("httpx", "requests", "aiohttp", "urllib3", "http_client", "logging", "structlog", "loguru")
+INSTRUMENTATIONS = (
+    "starlette",
+    "fastapi",
+    "flask",
+    "django",
+    "uvicorn",
+    "gunicorn",
+    "httpx",
+    "requests",
+    "aiohttp",
+    "urllib3",
+    "http_client",
+    "logging",
+    "structlog",
+    "loguru",
+)
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
 # Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, and by setup.py.
@@ -159,6 +174,16 @@ def names(value: Any) -> tuple[str, ...]:
     if not all(isinstance(part, str) for part in parts):
         raise ValueError("names")
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def excluded_urls(value: Any) -> Any:
+    """Regular expressions with commas between, one pattern of all, searched in URLs (opentelemetry-util-http)."""
+    import re
+
+    try:
+        return re.compile("|".join(part.strip() for part in str(value).split(",") if part.strip()))
+    except re.error as error:
+        raise ValueError(f"regular expressions with commas between; {error}") from None
 
 
 def instrumentations(value: Any) -> tuple[str, ...]:
@@ -369,6 +394,27 @@ SETTINGS = (
         "what they leave out; * is all",
     ),
     Setting(
+        "skip_paths",
+        names,
+        (),
+        (("FASTTRACE_SKIP_PATHS", names), ("OTEL_PYTHON_EXCLUDED_URLS", excluded_urls)),
+        "requests that servers leave out: paths, * for anything (OTEL_PYTHON_EXCLUDED_URLS: regular expressions)",
+    ),
+    Setting(
+        "capture_headers",
+        names,
+        (),
+        (("FASTTRACE_CAPTURE_HEADERS", names),),
+        "headers of requests and answers that servers record; no others ever",
+    ),
+    Setting(
+        "request_durations",
+        boolean,
+        False,
+        (("FASTTRACE_REQUEST_DURATIONS", boolean),),
+        "true: servers count how long each request took, for fasttrace.metrics",
+    ),
+    Setting(
         "jsonlines_path",
         text,
         "traces.jsonl",
@@ -424,6 +470,9 @@ class Settings:
     flush_on_sigterm: bool
     instrument: tuple[str, ...]
     instrument_not: tuple[str, ...]
+    skip_paths: Any
+    capture_headers: tuple[str, ...]
+    request_durations: bool
     jsonlines_path: str
     disabled: bool
     span_limits: SpanLimits

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 # The modules whose import an integration waits for, the library first, and what pip calls that. The name is the file's.
 TABLE = {
+    "starlette": (("starlette.applications",), "starlette"),
+    "fastapi": (("fastapi",), "fastapi"),
+    "flask": (("flask",), "flask"),
+    "django": (("django.core.handlers.wsgi", "django.core.handlers.asgi"), "django"),
+    "uvicorn": (("uvicorn",), "uvicorn"),
+    "gunicorn": (("gunicorn.app.base",), "gunicorn"),
     "httpx": (("httpx",), "httpx"),
     "requests": (("requests",), "requests"),
     "aiohttp": (("aiohttp",), "aiohttp"),
