@@ -37,14 +37,15 @@ _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
 class _Open:
-    """A request that is under way: whose it is, and how often those below have sent it."""
+    """A request that is under way: whose it is, and how often the next one below (``sender``) has sent it."""
 
-    __slots__ = ("attempts", "rank", "request", "span")
+    __slots__ = ("attempts", "rank", "request", "sender", "span")
 
     def __init__(self, rank: int, request: Any, span: Span | None) -> None:
         self.rank = rank
         self.request = request
         self.span = span
+        self.sender = 0
         self.attempts = 0
 
 
@@ -208,9 +209,12 @@ class Client:
 
     def _below(self, outer: _Open, request: Any) -> int:
         span = outer.span
+        if span is None or self.rank < outer.sender:
+            return _PASS
         attempts = outer.attempts
         outer.attempts = attempts + 1
-        if span is None or attempts == 0:
+        outer.sender = self.rank
+        if attempts == 0:
             return _PASS
         span.add_event("http.resend", {RESEND_COUNT: attempts, **self.reason(request)})
         return attempts

@@ -124,7 +124,7 @@ def _make_endheaders(original: Any, patch: Patch) -> Any:
     def endheaders(self: Any, *args: Any, **kwargs: Any) -> None:
         traced = patch.options
         # Without a request line it is the library's to say what is wrong.
-        if traced is None or not self._buffer or (resent := traced.count(self)) < 0:
+        if traced is None or not getattr(self, "_buffer", None) or (resent := traced.count(self)) < 0:
             original(self, *args, **kwargs)
             return
         _end(self)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncTracingTransport", "TracingTransport", "instrument", "uninstrument"]
 
-# Redirects take the extensions of a request over, and who sends a request again has them still.
+# How often and for which URL it was sent first: redirects take the extensions of a request over.
 _SENT = "fasttrace.sent"
 
 
@@ -33,15 +33,20 @@ class _Httpx(Client):
     library = "httpx"
 
     def template(self, request: httpx.Request) -> str:
-        return request.extensions.get("url.template") or ""
+        template = request.extensions.get("url.template")
+        if not template:
+            return ""
+        sent = request.extensions.get(_SENT)
+        return template if sent is None or sent[1] == request.url else ""
 
     def inject(self, request: httpx.Request, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             request.headers[name] = value
 
     def resent(self, request: httpx.Request) -> int:
-        count: int = request.extensions.get(_SENT, 0)
-        request.extensions[_SENT] = count + 1
+        count: int
+        count, url = request.extensions.get(_SENT, (0, request.url))
+        request.extensions[_SENT] = count + 1, url
         return count
 
     def answer(self, response: httpx.Response) -> tuple[int, Any, Any]:
