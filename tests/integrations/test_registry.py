@@ -88,7 +88,7 @@ def test_a_mistyped_name_is_answered_with_the_right_one_before_anything_is_chang
     with pytest.raises(fasttrace.ConfigurationError, match="did you mean 'requests'"):
         fasttrace.instrument("httpx", "request")
     assert requested(spans, url) == 0
-    with pytest.raises(fasttrace.ConfigurationError, match="use httpx, requests"):
+    with pytest.raises(fasttrace.ConfigurationError, match="use .*, httpx, requests"):
         fasttrace.uninstrument("zzz")
 
 
@@ -171,7 +171,9 @@ def test_variables_choose_and_leave_out() -> None:
 def test_every_file_is_in_the_table_and_keeps_the_contract() -> None:
     folder = Path(_registry.__file__).parent
     offered = {path.stem for path in folder.glob("[a-z]*.py") if "\ndef uninstrument(" in path.read_text()}
-    assert set(_registry.TABLE) == set(config.INSTRUMENTATIONS) == offered
+    # A driver, which has no name of its own here, is always given.
+    assert tuple(_registry.TABLE) == config.INSTRUMENTATIONS
+    assert set(_registry.TABLE) == offered - {"dbapi"}
     for name, (modules, _) in _registry.TABLE.items():
         if importlib.util.find_spec(modules[0].partition(".")[0]) is None:
             continue
