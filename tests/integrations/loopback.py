@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import uvicorn
 
@@ -44,3 +47,32 @@ def wait_for(ended: Spans, count: int) -> list[SpanData]:
         time.sleep(0.01)
     assert len(found) == count, [data.name for data in found]
     return found
+
+
+class _Threaded(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is none of the test's output."""
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def get_stderr(self) -> Any:
+        return io.StringIO()
+
+
+@contextmanager
+def serving_wsgi(app: Any) -> Iterator[str]:
+    """Serve a WSGI application by the standard library's server, a thread for each connection; gives its URL."""
+    with make_server("127.0.0.1", 0, app, _Threaded, _Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)

@@ -45,13 +45,17 @@ def error_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-@lru_cache(maxsize=64)
 def split_host(host: bytes, scheme: str) -> tuple[str, int | None]:
     """Address and port of a ``Host`` header, the port by the scheme if it has none; IPv6 without brackets."""
-    text = host.decode("latin-1")
-    address, colon, port = text.rpartition(":")
+    return split_authority(host.decode("latin-1"), scheme)
+
+
+@lru_cache(maxsize=256)
+def split_authority(authority: str, scheme: str) -> tuple[str, int | None]:
+    """Address and port of a URL's authority without user; otherwise as ``split_host``."""
+    address, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
-        address, port = text, ""
+        address, port = authority, ""
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
     if port.isascii() and port.isdigit() and len(port) <= 5:
@@ -67,6 +71,6 @@ def note_exception(span: Span, error: BaseException, answered: bool = False) -> 
     if isinstance(error, Exception):
         if not answered:
             span.set_attribute("error.type", error_type(error))
-    elif type(error).__name__ == "CancelledError":
+    elif type(error).__name__ in ("CancelledError", "Cancelled"):  # asyncio's and trio's
         # Not an error: whoever cancelled had a reason; but it explains a span without an answer.
         span.add_event("cancelled")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _thread
 from functools import update_wrapper
-from types import ModuleType
+from types import MethodType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +36,22 @@ class Patch:
         self.options = options
         names = getattr(owner, "__dict__", {})
         self._own = name in names
-        before = self._before = names[name] if self._own else getattr(owner, name)
-        kind = type(before) if isinstance(before, (staticmethod, classmethod)) else None
-        self.original = before.__func__ if kind else before
-        self.wrapper = make(self.original, self)
-        update_wrapper(self.wrapper, self.original)
-        setattr(self.wrapper, _MARK, self)
-        setattr(owner, name, kind(self.wrapper) if kind else self.wrapper)
+        before: Any = names[name] if self._own else getattr(owner, name)
+        self._before = before
+        self.original = _bare(before)
+        self.wrapper = wrapper = make(self.original, self)
+        update_wrapper(wrapper, self.original)
+        setattr(wrapper, _MARK, self)
+        if isinstance(before, MethodType):
+            setattr(owner, name, MethodType(wrapper, before.__self__))
+        elif isinstance(before, (staticmethod, classmethod)):
+            setattr(owner, name, type(before)(wrapper))
+        else:
+            setattr(owner, name, wrapper)
+
+    def leaves(self, instance: Any) -> bool:
+        """Whether an object of this class has a wrapper of its own, which is there for it."""
+        return self.owner is not instance and self.name in instance.__dict__ and replaced(instance, self.name)
 
     def removed(self) -> bool:
         """Whether somebody has put the original back by hand."""
@@ -62,7 +71,7 @@ class Patch:
 def replace(owner: Any, name: str, make: Callable[[Any, Patch], Any], options: Any = True) -> None:
     """Put a wrapper in the place of ``owner.name``; nothing happens if it is there already.
 
-    ``owner`` is a module, a class, or an object with attributes of its own.
+    ``owner`` is a module, a class, or an object with attributes of its own, whose method it then is.
     """
     with _lock:
         if _find(owner, name) is None:
@@ -107,6 +116,9 @@ def _find(owner: Any, name: str) -> Patch | None:
 
 
 def _function(owner: Any, name: str) -> Any:
-    """What stands there of the owner's own, without the decoration of a static or class method."""
-    value = getattr(owner, "__dict__", {}).get(name)
-    return value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+    """What stands there of the owner's own, as a function."""
+    return _bare(getattr(owner, "__dict__", {}).get(name))
+
+
+def _bare(value: Any) -> Any:
+    return value.__func__ if isinstance(value, (staticmethod, classmethod, MethodType)) else value
