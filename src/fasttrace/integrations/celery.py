@@ -16,7 +16,6 @@ from fasttrace._core import SpanKind, StatusCode
 from fasttrace._core.values import exception_description
 from fasttrace._version import __version__
 from fasttrace.context import Span, current_node
-from fasttrace.integrations._database import for_one
 from fasttrace.integrations._http import error_type, note_exception
 from fasttrace.integrations._messaging import message_attributes, message_context, process_span, send_span
 from fasttrace.integrations._patch import replace, replaced, restore
@@ -44,7 +43,7 @@ def instrument(app: Celery | None = None) -> Celery | None:
         replace(Celery, "send_task", _send_task)
     else:
         _apps.add(app)
-        replace(app, "send_task", for_one(_send_task))
+        replace(app, "send_task", _send_task)
     for signal, handler in _HANDLERS:
         signal.connect(handler, weak=False, dispatch_uid=f"fasttrace.{handler.__name__}")
     return app
