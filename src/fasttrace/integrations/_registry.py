@@ -32,12 +32,15 @@ TABLE = {
     "psycopg": (("psycopg",), "psycopg"),
     "sqlalchemy": (("sqlalchemy",), "sqlalchemy"),
     "redis": (("redis",), "redis"),
+    "celery": (("celery",), "celery"),
+    "aiokafka": (("aiokafka",), "aiokafka"),
+    "confluent_kafka": (("confluent_kafka",), "confluent-kafka"),
     "logging": (("logging",), ""),
     "structlog": (("structlog",), "structlog"),
     "loguru": (("loguru",), "loguru"),
 }
 # OpenTelemetry's names, where they are not ours.
-_ALIASES = {"aiohttp_client": "aiohttp", "confluent_kafka": "kafka", "kafka_python": "kafka"}
+_ALIASES = {"aiohttp_client": "aiohttp"}
 
 _wanted: set[str] = set()
 _on: set[str] = set()
