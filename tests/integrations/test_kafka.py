@@ -81,6 +81,8 @@ def test_confluent_kafka_sends_the_context_and_a_record_is_processed_below_it(br
     integration.instrument()
     try:
         producer = confluent_kafka.Producer({"bootstrap.servers": brokers, "log_level": 0})
+        with pytest.raises(TypeError, match="inject_headers"):
+            integration.instrument(producer)
         assert isinstance(producer, original)
         assert confluent_kafka.Producer.__name__ == original.__name__
         delivered: list[Any] = []

@@ -39,18 +39,23 @@ class Producer(_Original):  # type: ignore[misc]
 Producer.__module__, Producer.__doc__ = _Original.__module__, _Original.__doc__
 
 
-def instrument() -> None:
+def instrument(producer: None = None) -> None:
     """Trace every producer that is made from now on. Calling it again changes nothing.
 
-    For one producer alone: ``producer.produce(..., headers=fasttrace.integrations.kafka.inject_headers())``.
+    Raises TypeError when a producer is given: one that exists can't be changed.
     """
     global _on
+    if producer is not None:
+        raise TypeError(
+            "confluent-kafka's producers can't be changed one by one: "
+            "use producer.produce(..., headers=fasttrace.integrations.kafka.inject_headers())"
+        )
     _on = True
     confluent_kafka.Producer = Producer
     replace(confluent_kafka.SerializingProducer, "produce", _produce)
 
 
-def uninstrument() -> None:
+def uninstrument(producer: None = None) -> None:
     """Undo ``instrument``, for producers that exist, too. Calling it again changes nothing."""
     global _on
     _on = False
