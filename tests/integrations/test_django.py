@@ -11,8 +11,9 @@ import httpx
 import pytest
 from loopback import Spans, serving, serving_wsgi, wait_for
 
-django = pytest.importorskip("django")
+pytest.importorskip("django")
 
+import django
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler

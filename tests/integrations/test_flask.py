@@ -26,10 +26,10 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def shop() -> Flask:
     app = Flask("shop")
 
-    @app.get("/orders/<int:id>")
-    def order(id: int) -> str:
+    @app.get("/orders/<int:number>")
+    def order(number: int) -> str:
         with fasttrace.get_tracer("tests").start_as_current_span("inside"):
-            return f"order {id}"
+            return f"order {number}"
 
     @app.get("/broken")
     def broken() -> str:
@@ -64,9 +64,9 @@ def test_request_is_named_by_its_rule(spans: Spans, instrumented: None) -> None:
     with serving_wsgi(shop()) as url:
         assert httpx.get(f"{url}/orders/7?code=1234", headers={"traceparent": PARENT}).text == "order 7"
         server, inside = wait_for(spans, 2)
-    assert (server.name, server.kind) == ("GET /orders/<int:id>", SpanKind.SERVER)
+    assert (server.name, server.kind) == ("GET /orders/<int:number>", SpanKind.SERVER)
     assert (server.trace_id, inside.parent_span_id) == (PARENT[3:35], server.span_id)
-    assert server.attributes["http.route"] == "/orders/<int:id>"
+    assert server.attributes["http.route"] == "/orders/<int:number>"
     assert (server.attributes["url.path"], server.attributes["url.query"]) == ("/orders/7", "code=REDACTED")
 
 
@@ -114,7 +114,7 @@ def test_what_others_have_wrapped_of_it_is_traced_once(spans: Spans, instrumente
         with serving_wsgi(app) as url:
             httpx.get(url + path)
     found = [span.name for span in wait_for(spans, 6) if span.name != "inside"]
-    assert found == ["GET /orders/<int:id>", "GET /orders/<int:id>", "GET /shop/orders/<int:id>"]
+    assert found == ["GET /orders/<int:number>", "GET /orders/<int:number>", "GET /shop/orders/<int:number>"]
 
 
 def test_one_application_is_traced_and_no_other(spans: Spans) -> None:
@@ -124,7 +124,7 @@ def test_one_application_is_traced_and_no_other(spans: Spans) -> None:
         for app in (one, other):
             assert app.test_client().get("/orders/7").data == b"order 7"
             assert app.test_client().get("/unavailable").data == b"later"
-        assert [span.name for span in spans() if span.kind == SpanKind.SERVER] == ["GET /orders/<int:id>"]
+        assert [span.name for span in spans() if span.kind == SpanKind.SERVER] == ["GET /orders/<int:number>"]
     finally:
         flask.uninstrument(one)
     assert "_fasttrace_server" not in vars(one)
@@ -134,7 +134,7 @@ def test_the_plain_middleware_knows_the_rule_too(spans: Spans) -> None:
     app = shop()
     app.wsgi_app = TracingMiddleware(app.wsgi_app)  # type: ignore[method-assign]
     assert app.test_client().get("/orders/7").data == b"order 7"
-    assert [span.name for span in spans()] == ["GET /orders/<int:id>", "inside"]
+    assert [span.name for span in spans()] == ["GET /orders/<int:number>", "inside"]
 
 
 def test_the_application_answers_the_same_with_and_without_it() -> None:

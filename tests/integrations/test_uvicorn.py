@@ -60,7 +60,7 @@ def test_a_plain_application_is_traced(spans: Spans, instrumented: None) -> None
 
 
 def test_a_wsgi_application_is_traced_too(spans: Spans, instrumented: None) -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="WSGI"):
         assert scopes(spans, classic, interface="wsgi") == [("GET", "uvicorn")]
 
 

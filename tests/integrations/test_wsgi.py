@@ -25,6 +25,10 @@ class Broken(Exception):
     pass
 
 
+def fail(text: str) -> None:
+    raise Broken(text)
+
+
 def inside(name: str) -> None:
     fasttrace.get_tracer("tests").start_span(name).end()
 
@@ -160,7 +164,7 @@ def test_start_response_may_be_called_again_with_an_exception(spans: Spans) -> N
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", TEXT)
         try:
-            raise Broken("too late")
+            fail("too late")
         except Broken:
             start_response("500 Sorry", TEXT, sys.exc_info())
         return [b"sorry"]
@@ -176,7 +180,7 @@ def test_an_exception_after_the_headers_is_the_server_s_to_raise(spans: Spans) -
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", TEXT)(b"sent already")
         try:
-            raise Broken("after the headers")
+            fail("after the headers")
         except Broken:
             start_response("500 Sorry", TEXT, sys.exc_info())
         return []
