@@ -74,7 +74,7 @@ def ours(endpoint: str, case: str) -> tuple[Any, Callable[[], Any]]:
     from fasttrace.export import OTLPExporter
     from fasttrace.integrations.asgi import TracingMiddleware
 
-    provider = fasttrace.TracerProvider(exporter=OTLPExporter(endpoint), sampler=RATIOS[case], control_file="none")
+    provider = fasttrace.TracerProvider(exporter=OTLPExporter(endpoint), sampler=RATIOS[case])
     tracer = provider.get_tracer("bench")
     return TracingMiddleware(application, tracer=tracer, durations="durations" in case), lambda: provider.flush(60)
 
