@@ -43,6 +43,7 @@ INSTRUMENTATIONS = (
     "http_client",
     "sqlite3",
     "psycopg",
+    "psycopg_pool",
     "sqlalchemy",
     "redis",
     "celery",

@@ -282,7 +282,7 @@ def test_async_statements_and_waits_are_spans_of_their_tasks(postgres: Postgres,
     assert {data.parent_span_id for data in slept} == tasks and len(slept) == 3
     *waited, impatient = waits(spans)
     assert len(waited) == 2 and {data.parent_span_id for data in waited} < tasks
-    assert sorted(map(pool_waiters, waited)) == [1, 2]
+    assert set(map(pool_waiters, waited)) <= {1, 2}
     assert pool_name(impatient) == f"127.0.0.1:{postgres['port']}/postgres"
     assert [event.name for event in impatient.events] == ["cancelled"]
     (cancelled,) = (data for data in statements(spans) if "cancelled" in data.attributes["db.query.text"])

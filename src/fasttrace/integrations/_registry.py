@@ -30,6 +30,7 @@ TABLE = {
     "http_client": (("http.client", "urllib.request"), ""),
     "sqlite3": (("sqlite3",), ""),
     "psycopg": (("psycopg",), "psycopg"),
+    "psycopg_pool": (("psycopg_pool",), "psycopg_pool"),
     "sqlalchemy": (("sqlalchemy",), "sqlalchemy"),
     "redis": (("redis",), "redis"),
     "celery": (("celery",), "celery"),
