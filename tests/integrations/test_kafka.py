@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from loopback import Spans
 
 import fasttrace
 from fasttrace._core.types import SpanKind, StatusCode
+from fasttrace.export import MemoryExporter
 from fasttrace.integrations import kafka
+from fasttrace.sampling import Rule, Rules
 
 tracer = fasttrace.get_tracer("tests")
 
@@ -31,7 +34,7 @@ def test_headers_are_pairs_of_text_and_bytes_and_the_callers_list_stays_as_it_wa
 
 @pytest.mark.parametrize("formats", [["binary"], ["tracecontext", "baggage"], ["b3"], ["datadog"]])
 def test_every_format_passes_through_the_headers(formats: list[str]) -> None:
-    fasttrace.configure(propagators=formats, exporter=fasttrace.export.MemoryExporter())
+    fasttrace.configure(propagators=formats, exporter=MemoryExporter())
     try:
         with tracer.start_as_current_span("request") as span:
             headers = kafka.inject_headers([("tenant", b"a")])
@@ -49,6 +52,20 @@ def test_every_format_passes_through_the_headers(formats: list[str]) -> None:
 def test_headers_without_a_context_give_an_empty_one(headers: Any) -> None:
     with tracer.start_as_current_span("of the worker"):
         assert kafka.extract_headers(headers).span_context is None
+
+
+def test_head_rules_see_the_message_and_what_is_left_out_says_so_in_the_headers() -> None:
+    rules = Rules([Rule(attributes={"messaging.destination.name": "orders"}, sample=True)], default=False)
+    exporter = MemoryExporter()
+    fasttrace.configure(exporter=exporter, sampler=rules)
+    flags = []
+    for topic in ("orders", "other"):
+        with kafka.process(SimpleNamespace(topic=topic)):
+            ((_, traceparent),) = kafka.inject_headers()
+            flags.append(traceparent[-2:])
+    fasttrace.shutdown(timeout=10)
+    assert [span.name for span in exporter.spans] == ["process orders"]
+    assert flags == [b"03", b"02"]
 
 
 @pytest.fixture(scope="module")
