@@ -6,12 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from receiving import Receiver
 from running import FASTTRACE, Runner
 
@@ -21,11 +17,6 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and files of PO
 
 SPAN = "import fasttrace, os\nfasttrace.get_tracer('app').start_span(f'work/{os.getpid()}').end()\n"
 IN_A_LINE = ("fasttrace: ", "spans go to", "traced when imported: ")
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    return Runner(tmp_path)
 
 
 def test_a_program_is_traced_and_its_first_line_says_where_to(runner: Runner) -> None:
@@ -243,3 +234,23 @@ def test_it_runs_inside_itself(runner: Runner) -> None:
     assert ran.stdout.strip().endswith("_site")
     assert os.pathsep not in ran.stdout
     assert len(runner.spans(1)) == 1
+
+
+GREEN = """
+import warnings
+warnings.simplefilter("error")
+from gevent import monkey
+monkey.patch_all()
+import urllib3.util.ssl_
+urllib3.util.ssl_.create_urllib3_context()
+"""
+
+
+def test_a_program_that_gevent_patches_can_still_open_connections_and_is_traced(
+    runner: Runner, receiver: Receiver
+) -> None:
+    pytest.importorskip("gevent")
+    runner.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.base
+    ran = runner.run("--quiet", "python", "-c", GREEN + SPAN)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(receiver.spans(1)) == 1
