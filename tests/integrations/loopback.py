@@ -20,11 +20,12 @@ Spans = Callable[[], list[SpanData]]
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
+def serving(app: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application from a thread; gives its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="auto", timeout_graceful_shutdown=2)
+    quiet = {"log_level": "critical", "access_log": False, "timeout_graceful_shutdown": 2}
+    config = uvicorn.Config(app, **{**quiet, **options})
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

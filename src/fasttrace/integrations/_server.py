@@ -150,6 +150,14 @@ class Exchange:
         """The template of the route that answers, or ""."""
         return ""
 
+    def look_for_route(self) -> None:
+        """Take the route as it is found now, unless it is known."""
+        if not self.route and (self.span.is_recording() or self.server.record is not None):
+            try:
+                self.route = self.find_route()
+            except Exception:  # a router that is not like those known
+                pass
+
     def respond(self, status: Any) -> None:
         """The answer begins, with a number or its text."""
         if type(status) is not int:
@@ -190,10 +198,8 @@ class Exchange:
         span = self.span
         record = self.server.record if self.counted else None
         if record is not None or span.is_recording():
-            try:
-                route = self.route or self.find_route()
-            except Exception:  # a router that is not like those known
-                route = ""
+            self.look_for_route()
+            route = self.route
             if route:
                 span.update_name(_name(self.method, route))
                 span.set_attribute("http.route", route)

@@ -50,4 +50,5 @@ def uninstrument(app: Flask | None = None) -> None:
 def _failed(sender: Any, exception: BaseException | None = None, **_: Any) -> None:
     exchange = request.environ.get(KEY)
     if exchange is not None and exception is not None:
+        exchange.look_for_route()
         exchange.tell(exception)

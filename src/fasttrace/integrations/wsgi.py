@@ -117,6 +117,7 @@ class _Request(Exchange):
         self._start_response = start_response
 
     def find_route(self) -> str:
+        # Flask takes its request out of the environ before the answer is sent: this is called when the answer begins.
         request = self.carrier.get("werkzeug.request")
         rule = getattr(request, "url_rule", None)
         return "" if rule is None else f"{self.carrier.get('SCRIPT_NAME', '')}{rule.rule}"
@@ -131,6 +132,7 @@ class _Request(Exchange):
         else:
             write = self._start_response(status, fields, exc_info)
         self.respond(status[:3])
+        self.look_for_route()
         if exc_info is not None:
             self.tell(exc_info[1])
         if server.response_headers:
