@@ -62,6 +62,12 @@ def test_the_fixture_is_there(spans: Spans) -> None:
     assert spans.tree() == "span"
 
 
+def test_a_package_that_is_there_before_pytest_is_no_warning() -> None:
+    from _pytest.assertion.rewrite import AssertionRewriter
+
+    assert AssertionRewriter.is_rewrite_disabled(fasttrace.__doc__ or "")
+
+
 def test_each_test_has_its_own_also_in_several_processes(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     tests = """
@@ -124,23 +130,21 @@ def test_without_rich_a_failed_test_shows_the_tree(tmp_path: Path) -> None:
 
 
 def test_a_session_that_does_not_use_it_loads_and_traces_nothing(tmp_path: Path) -> None:
+    """Nor does one that has a fixture of the same name."""
+    (tmp_path / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef spans():\n    return 'mine'\n")
     tests = """
 import sys
 heavy = ("rich", "urllib3", "opentelemetry", "fasttrace.local", "fasttrace.testing.capture", "fasttrace.resource")
 loaded = [name for name in heavy if name in sys.modules]
 
-def test_nothing():
+def test_nothing(spans):
+    assert spans == "mine"
     assert loaded == []
     assert not tracer.start_span("span").is_recording()
     assert fasttrace.stats()["started"] == 0
 """
-    run_ = run(tmp_path, tests, "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:benchmark")
-    assert outcomes(run_) == {"passed": 1}, run_
-
-
-def test_a_conftest_may_have_a_fixture_of_the_same_name(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef spans():\n    return 'mine'\n")
-    assert outcomes(run(tmp_path, "def test_mine(spans):\n    assert spans == 'mine'\n")) == {"passed": 1}
+    said = run(tmp_path, tests, "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:benchmark")
+    assert outcomes(said) == {"passed": 1}, said
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from _thread import RLock
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from fasttrace import _log, resource, sampling
 from fasttrace import provider as native
-from fasttrace import resource, sampling
 from fasttrace._core import Recorder, Ring
 from fasttrace.testing.spans import Spans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 _current: ContextVar[Spans | None] = ContextVar("fasttrace.testing", default=None)
@@ -84,7 +84,7 @@ class _Tap:
         self.recorder = recorder
         self.provider = provider
         self._resource: dict[str, Any] | None = None
-        self._others: Any = None
+        self.others: Any = None
         self.listen()
         if provider is not None:
             sampling.bind(sampling.AlwaysOn(), recorder)
@@ -92,13 +92,13 @@ class _Tap:
     def listen(self) -> None:
         """Put it in place; again where somebody has replaced the processor since."""
         if self.recorder.processor is not self:
-            self._others = self.recorder.processor
+            self.others = self.recorder.processor
             self.recorder.processor = self
 
     def remove(self) -> None:
         """Put back what was there."""
         if self.recorder.processor is self:
-            self.recorder.processor = self._others
+            self.recorder.processor = self.others
         if self.provider is not None:
             sampling.bind(self.provider.sampler, self.recorder)
         elif native._tracers._recorder is self.recorder:
@@ -115,27 +115,43 @@ class _Tap:
     def on_start(self, span: Any, parent: Any) -> None:
         """A span has begun, in the context of whoever began it."""
         try:
-            if self._others is not None:
-                self._others.on_start(span, parent)
+            if self.others is not None:
+                self.others.on_start(span, parent)
         finally:
-            captured = _owner()
-            while captured is not None:
-                captured._begin(span, self.recorder)
-                captured = captured.outer
+            _told(_begin, span, self)
 
     def on_ending(self, span: Any) -> None:
         """Nothing for us."""
-        if self._others is not None:
-            self._others.on_ending(span)
+        if self.others is not None:
+            self.others.on_ending(span)
 
     def on_end(self, span: Any) -> None:
         """A span has ended, in whatever context."""
         try:
-            if self._others is not None:
-                self._others.on_end(span)
+            if self.others is not None:
+                self.others.on_end(span)
         finally:
-            for captured in _open:
-                captured._end(span, self.resource)
+            _told(_end, span, self)
+
+
+def _begin(span: Any, tap: _Tap) -> None:
+    captured = _owner()
+    while captured is not None:
+        captured._begin(span, tap.recorder)
+        captured = captured.outer
+
+
+def _end(span: Any, tap: _Tap) -> None:
+    for captured in _open:
+        captured._end(span, tap.resource)
+
+
+def _told(step: Callable[[Any, _Tap], None], span: Any, tap: _Tap) -> None:
+    """The core keeps to itself what a processor raises; that a span is missing must be heard of."""
+    try:
+        step(span, tap)
+    except Exception as error:
+        _log.warning("testing", "a span was not captured: %s: %s", type(error).__name__, error)
 
 
 def _follow() -> None:
