@@ -5,8 +5,6 @@ What an exception says is not recorded: databases put values into it. Its type a
 
 from __future__ import annotations
 
-from functools import partial
-
 from fasttrace._core import SpanKind, StatusCode
 from fasttrace._version import __version__
 from fasttrace.context import Span, current_node
@@ -218,16 +216,6 @@ def note_error(span: Span, error: BaseException, code_of: Callable[[Exception], 
         span.set_status(StatusCode.ERROR, type(error).__name__)
     elif type(error).__name__ == "CancelledError":
         span.add_event("cancelled")
-
-
-def for_one(make: Callable[[Any, Any], Callable[..., Any]]) -> Callable[[Any, Any], Callable[..., Any]]:
-    """What replaces a method of a class, for that of one object (``_patch.replace``)."""
-
-    def made(original: Any, patch: Any) -> Callable[..., Any]:
-        function = getattr(original, "__func__", None) or (lambda _, *args, **kwargs: original(*args, **kwargs))
-        return partial(make(function, patch), patch.owner)
-
-    return made
 
 
 def status_code(error: Exception) -> str:

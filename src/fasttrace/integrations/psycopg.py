@@ -17,7 +17,6 @@ from fasttrace.integrations._database import (
     Switch,
     database_tracer,
     describe,
-    for_one,
     inside,
     note_error,
     run,
@@ -95,7 +94,7 @@ def _instrument_one(connection: Any, switch: Switch) -> Any:
     setattr(connection, _FACTORIES, factories)
     if switch.options is not None and switch.options.transactions:
         for name in _ENDS:
-            replace(connection, name, for_one(_end_async if is_async else _end), switch.options)
+            replace(connection, name, _end_async if is_async else _end, switch.options)
     return connection
 
 

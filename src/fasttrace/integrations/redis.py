@@ -12,7 +12,7 @@ import redis.asyncio
 import redis.asyncio.client
 import redis.client
 
-from fasttrace.integrations._database import Database, Options, database_tracer, for_one, run, run_async
+from fasttrace.integrations._database import Database, Options, database_tracer, run, run_async
 from fasttrace.integrations._patch import replace, restore
 from fasttrace.integrations._statement import Statement
 
@@ -47,9 +47,9 @@ def instrument(client: Any = None) -> Any:
             replace(owner, name, make, options)
         return None
     is_async = isinstance(client, redis.asyncio.Redis)
-    replace(client, "execute_command", for_one(_command_async if is_async else _command), options)
+    replace(client, "execute_command", _command_async if is_async else _command, options)
     for name in ("pipeline", "pubsub"):
-        replace(client, name, for_one(_maker), options)
+        replace(client, name, _maker, options)
     return client
 
 
@@ -108,7 +108,7 @@ def _maker(original: Any, patch: Any) -> Any:
         if patch.options is not None:
             for owner, name, method in _METHODS:
                 if isinstance(made, owner) and name in vars(owner) and owner not in (redis.Redis, redis.asyncio.Redis):
-                    replace(made, name, for_one(method), patch.options)
+                    replace(made, name, method, patch.options)
         return made
 
     return make

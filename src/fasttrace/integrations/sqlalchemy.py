@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import QueuePool
 
-from fasttrace.integrations._database import Database, Options, database_tracer, for_one, run
+from fasttrace.integrations._database import Database, Options, database_tracer, run
 from fasttrace.integrations._patch import replace, restore
 from fasttrace.integrations._pool import Waits
 
@@ -56,10 +56,7 @@ def instrument(engine: Any = None, *, capture_parameters: bool = False, transact
         event.listen(target, name, handler)
     if transactions:
         for name in _ENDS:
-            if engine is None:
-                replace(DefaultDialect, name, _end, options)
-            else:
-                replace(target.dialect, name, for_one(_end), options)
+            replace(DefaultDialect if engine is None else target.dialect, name, _end, options)
     return engine
 
 
@@ -173,7 +170,7 @@ def _end(original: Any, patch: Any) -> Any:
 def _watch(pool: Any, options: Options) -> None:
     """Others than this one never wait. An engine that is disposed of gets another."""
     if isinstance(pool, QueuePool):
-        replace(pool, "_do_get", for_one(_checkout), options)
+        replace(pool, "_do_get", _checkout, options)
 
 
 def _checkout(original: Any, patch: Any) -> Any:
