@@ -45,6 +45,7 @@ INSTRUMENTATIONS = (
     "psycopg",
     "sqlalchemy",
     "redis",
+    "celery",
     "logging",
     "structlog",
     "loguru",

@@ -59,7 +59,7 @@ def until(what: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(runner: Runner, *command: str) -> Iterator[list[str]]:
+def serving(runner: Runner, *command: str, ending: int = signal.SIGTERM) -> Iterator[list[str]]:
     """A server, ended by SIGTERM as supervisors do; its lines, once it has ended."""
     lines: list[str] = []
     log = runner.folder / "log"
@@ -67,7 +67,7 @@ def serving(runner: Runner, *command: str) -> Iterator[list[str]]:
         process = runner.start(*command, stdin=None, stdout=file, stderr=file, start_new_session=True)
     try:
         yield lines
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(ending)
         process.wait(30)
         lines += log.read_text().splitlines()
     except BaseException:
@@ -104,12 +104,11 @@ def test_both_workers_of_uvicorn_are_traced(runner: Runner) -> None:
     assert len(ours(lines)) == 1
 
 
-@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
-def test_both_workers_of_gunicorn_are_traced(runner: Runner, preload: tuple[str, ...]) -> None:
+def test_both_workers_of_gunicorn_are_traced(runner: Runner) -> None:
     runner.write("app.py", FLASK)
     port = free_port()
     answers: list[str] = []
-    command = ("gunicorn", "app:app", "--workers", "2", "--bind", f"127.0.0.1:{port}", *preload)
+    command = ("gunicorn", "app:app", "--workers", "2", "--bind", f"127.0.0.1:{port}", "--preload")
     with serving(runner, "--service", "shop", "--", *command) as lines:
         until(lambda: not answers.append(get(port).split()[0]) and len(set(answers)) == 2)
     assert {str(pid) for pid in traced_by(runner, "GET /orders/<int:number>", len(answers))} == set(answers)
@@ -124,8 +123,37 @@ def test_flasks_reloaded_child_is_traced_as_the_first_one_was(runner: Runner) ->
     with serving(runner, "--service", "shop", "--", *command) as lines:
         until(lambda: not answers.append(get(port)))
         runner.write("app.py", FLASK.replace("before", "after"))
+        # Not a request until then: who leaves does not see its own last one end.
+        until(lambda: (runner.folder / "log").read_text().count("Restarting with") == 2)
         until(lambda: not answers.append(get(port)) and answers[-1].endswith("after"))
         traced = traced_by(runner, "GET /orders/<int:number>", len(answers))
     assert {str(pid) for pid in traced} == {answer.split()[0] for answer in answers}
     assert len(traced) == 2
+    assert len(ours(lines)) == 1
+
+
+CELERY = """
+from celery import Celery
+app = Celery("shop", broker="filesystem://")
+app.conf.broker_transport_options = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+app.conf.broker_connection_retry_on_startup = True
+
+@app.task(ignore_result=True)
+def charge():
+    pass
+"""
+
+
+def test_celery_sends_and_works_in_one_trace(runner: Runner) -> None:
+    runner.write("shop.py", CELERY)
+    (runner.folder / "queue").mkdir()
+    (runner.folder / "control").mkdir()
+    command = ("celery", "-A", "shop", "worker", "--concurrency", "1", "--loglevel", "warning")
+    with serving(runner, "--service", "shop", "--", *command, ending=signal.SIGKILL) as lines:
+        sent = runner.run("--quiet", "--service", "web", "python", "-c", "import shop; shop.charge.delay()")
+        assert (sent.returncode, sent.stderr) == (0, "")
+        spans = {span.name: span for span in runner.spans(2)}
+    assert set(spans) == {"send shop.charge", "process shop.charge"}
+    assert [span.resource["service.name"] for span in spans.values()].count("web") == 1
+    assert len({span.trace_id for span in spans.values()}) == 1
     assert len(ours(lines)) == 1

@@ -32,6 +32,7 @@ TABLE = {
     "psycopg": (("psycopg",), "psycopg"),
     "sqlalchemy": (("sqlalchemy",), "sqlalchemy"),
     "redis": (("redis",), "redis"),
+    "celery": (("celery",), "celery"),
     "logging": (("logging",), ""),
     "structlog": (("structlog",), "structlog"),
     "loguru": (("loguru",), "loguru"),
