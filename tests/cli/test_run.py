@@ -19,10 +19,10 @@ SPAN = "import fasttrace, os\nfasttrace.get_tracer('app').start_span(f'work/{os.
 IN_A_LINE = ("fasttrace: ", "spans go to", "traced when imported: ")
 
 
-def test_a_program_is_traced_and_its_first_line_says_where_to(runner: Runner) -> None:
-    runner.write("app.py", SPAN + "print('done')")
+def test_a_program_is_traced_keeps_its_exit_code_and_the_first_line_says_where_spans_go(runner: Runner) -> None:
+    runner.write("app.py", SPAN + "print('done')\nraise SystemExit(7)")
     ran = runner.run("--service", "shop", "--", "python", "app.py")
-    assert (ran.returncode, ran.stdout) == (0, "done\n")
+    assert (ran.returncode, ran.stdout) == (7, "done\n")
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"fasttrace: shop: spans go to {runner.spool}; traced when imported: "), line
     assert {"httpx", "logging", "uvicorn"} <= set(line.partition("imported: ")[2].split(", "))
@@ -63,11 +63,6 @@ def test_the_program_sees_what_it_would_have_seen(runner: Runner) -> None:
         traced = runner.run("--quiet", "--", *command, stdin="text\n")
         assert (plain.returncode, plain.stderr) == (0, "")
         assert (traced.returncode, traced.stdout, traced.stderr) == (0, plain.stdout, "")
-
-
-@pytest.mark.parametrize(("code", "expected"), [("import sys; sys.exit(7)", 7), ("raise ValueError", 1), ("", 0)])
-def test_the_exit_code_is_the_programs(runner: Runner, code: str, expected: int) -> None:
-    assert runner.run("--quiet", "python", "-c", code).returncode == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
