@@ -7,8 +7,7 @@ import os
 import sys
 from types import ModuleType
 
-from fasttrace import lifecycle, provider
-from fasttrace.errors import ConfigurationError
+from fasttrace import provider
 from fasttrace.integrations import _registry
 
 # The folder that PYTHONPATH begins with. Any Python may find it: it holds sitecustomize.py and nothing else.
@@ -20,10 +19,6 @@ ANNOUNCE = "FASTTRACE_RUN_ANNOUNCE"
 
 def start() -> None:
     """Trace this process; the first one says so in a line. Raises nothing: without tracing it runs all the same."""
-    try:
-        lifecycle.refuse_subinterpreter()
-    except ConfigurationError:
-        return
     announce = os.environ.pop(ANNOUNCE, "")
     try:
         made = _configure()
