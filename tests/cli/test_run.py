@@ -76,6 +76,12 @@ def test_signals_reach_the_program_which_is_this_process_and_nothing_is_lost(run
     assert [span.name for span in runner.spans()] == [f"work/{process.pid}"]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")
+def test_a_program_that_is_no_python_has_its_signals_as_ever(runner: Runner) -> None:
+    command = ("grep", "^Sig[BI]", "/proc/self/status")
+    assert runner.run("--", *command).stdout == runner.run(*command, prefix=[]).stdout
+
+
 def test_processes_below_are_traced_too_and_say_nothing(runner: Runner) -> None:
     runner.write("leaf.py", SPAN)
     code = SPAN + (
