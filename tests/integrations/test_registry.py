@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import fasttrace
 from fasttrace import config
 from fasttrace.integrations import _registry
 
-CLIENT = fasttrace.SpanKind.CLIENT
+IMPL = os.environ.get("FASTTRACE_IMPL", "")
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
@@ -51,7 +52,7 @@ def program(code: str, *, env: dict[str, str] | None = None) -> str:
     """Run a program with a fresh interpreter: what it printed; no setting of the machine reaches it."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env={"PYTHONPATH": ":".join(path for path in sys.path if path), **(env or {})},
+        env={**({"FASTTRACE_IMPL": IMPL} if IMPL else {}), **(env or {})},
         capture_output=True,
         text=True,
         timeout=60,
