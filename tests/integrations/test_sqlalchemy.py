@@ -293,9 +293,14 @@ def test_async_sqlite_has_one_span_a_statement_too(spans: Spans) -> None:
     pytest.importorskip("aiosqlite")
     asyncio_ = pytest.importorskip("sqlalchemy.ext.asyncio")
     sqlite3_integration.instrument()
+    integration.uninstrument()
 
     async def work() -> None:
         engine = asyncio_.create_async_engine("sqlite+aiosqlite://")
+        assert integration.instrument(engine) is engine
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1 AS one"))
+        integration.uninstrument(engine)
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1 AS one"))
         await engine.dispose()
