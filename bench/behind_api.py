@@ -15,16 +15,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import http.server
 import importlib.util
 import platform
-import random
 import statistics
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
+from children import added, measure, sample
 
 SPAN, WIRE, REQUEST = "span, 4 attributes", "the same, to the wire", "FastAPI request, added"
 CALLS = {SPAN: 240, WIRE: 2000, REQUEST: 200}
@@ -113,70 +108,7 @@ def child(name: str, endpoint: str) -> None:
         case = line.rstrip("\n")
         if case not in calls:
             calls[case] = request(name, made)
-        call, repeat = calls[case], range(CALLS[case])
-        clock = time.thread_time_ns if case == SPAN else time.process_time_ns
-        flush()
-        gc.collect(0)
-        begin = clock()
-        for _ in range(BLOCKS[case]):
-            for _ in repeat:
-                call()
-            if case != SPAN:
-                flush()
-        print((clock() - begin) / len(repeat) / BLOCKS[case], flush=True)
-
-
-class Receiver(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def measure(cases: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Samples by case and subject; each round visits the subjects in random order."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    names = {name for case in cases for name in SUBJECTS[case]}
-    children = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, "--child", name, endpoint],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    }
-    found: dict[str, dict[str, list[float]]] = {case: {name: [] for name in SUBJECTS[case]} for case in cases}
-    try:
-        for case in cases:
-            for turn in range(rounds + 2):
-                for name in random.sample(SUBJECTS[case], len(SUBJECTS[case])):
-                    pipe: Any = children[name]
-                    pipe.stdin.write(case + "\n")
-                    pipe.stdin.flush()
-                    nanoseconds = float(pipe.stdout.readline())
-                    if turn >= 2:  # the first turns warm up
-                        found[case][name].append(nanoseconds)
-    finally:
-        for process in children.values():
-            process.communicate()
-        server.shutdown()
-    return found
-
-
-def added(samples: dict[str, list[float]], name: str) -> list[float]:
-    """What a subject adds to none, round by round."""
-    bare = samples.get("bare") or [0.0] * len(samples[name])
-    return [one - without for one, without in zip(samples[name], bare, strict=True)]
+        sample(calls[case], CALLS[case], flush, BLOCKS[case], thread=case == SPAN)
 
 
 def main() -> int:
@@ -188,11 +120,11 @@ def main() -> int:
     if arguments.child:
         child(*arguments.child)
         return 0
-    cases = [SPAN, WIRE, REQUEST]
+    subjects = dict(SUBJECTS)
     if not all(map(importlib.util.find_spec, ("fastapi", "opentelemetry.instrumentation.fastapi"))):
         print(f"{REQUEST}: skipped, needs fastapi and opentelemetry-instrumentation-fastapi")
-        cases.remove(REQUEST)
-    found = measure(cases, arguments.rounds)
+        del subjects[REQUEST]
+    found = measure(__file__, subjects, arguments.rounds)
     print(f"CPython {platform.python_version()}, {platform.machine()}\n")
     print("| CPU time | SDK | fasttrace | SDK / fasttrace |\n|---|---|---|---|")
     missed = []

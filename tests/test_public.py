@@ -42,10 +42,12 @@ PUBLIC = {
     "get_tracer",
     "implementation",
     "inject",
+    "instrument",
     "keep_trace",
     "recall",
     "shutdown",
     "stats",
+    "uninstrument",
     "use",
 }
 

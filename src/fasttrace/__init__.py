@@ -8,6 +8,7 @@ from fasttrace._core import InstrumentationScope, Link, SpanData, SpanKind, Span
 from fasttrace._version import __version__
 from fasttrace.context import Context, Span, SpanContext, TraceState, current_span, use
 from fasttrace.errors import ConfigurationError, ExportError, FasttraceError
+from fasttrace.integrations import instrument, uninstrument
 from fasttrace.propagation import extract, inject
 from fasttrace.provider import (
     TracerProvider,
@@ -52,9 +53,11 @@ __all__ = [
     "get_tracer",
     "implementation",
     "inject",
+    "instrument",
     "keep_trace",
     "recall",
     "shutdown",
     "stats",
+    "uninstrument",
     "use",
 ]

@@ -28,11 +28,37 @@ PROPAGATORS = (
     "env",
     "none",
 )
+# Files of ``integrations``, in the order in which they are instrumented.
+INSTRUMENTATIONS = (
+    "starlette",
+    "fastapi",
+    "flask",
+    "django",
+    "uvicorn",
+    "gunicorn",
+    "httpx",
+    "requests",
+    "aiohttp",
+    "urllib3",
+    "http_client",
+    "sqlite3",
+    "psycopg",
+    "psycopg_pool",
+    "sqlalchemy",
+    "redis",
+    "celery",
+    "aiokafka",
+    "confluent_kafka",
+    "logging",
+    "structlog",
+    "loguru",
+)
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
-# Read elsewhere, by the core's dispatcher and by setup.py.
+# Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, and by setup.py.
 _READ_ELSEWHERE = (
     "FASTTRACE_IMPL",
+    "FASTTRACE_RUN_ANNOUNCE",
     "FASTTRACE_BUILD",
     "FASTTRACE_BUILD_TRACE",
     "FASTTRACE_BUILD_ANNOTATE",
@@ -156,6 +182,25 @@ def names(value: Any) -> tuple[str, ...]:
     if not all(isinstance(part, str) for part in parts):
         raise ValueError("names")
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def excluded_urls(value: Any) -> Any:
+    """Regular expressions with commas between, one pattern of all, searched in URLs (opentelemetry-util-http)."""
+    import re
+
+    try:
+        return re.compile("|".join(part.strip() for part in str(value).split(",") if part.strip()))
+    except re.error as error:
+        raise ValueError(f"regular expressions with commas between; {error}") from None
+
+
+def instrumentations(value: Any) -> tuple[str, ...]:
+    """Names of integrations with commas between, or ``all``, or ``none``."""
+    found = tuple(name.lower().replace("-", "_") for name in names(value))
+    for name in found:
+        if name not in (*INSTRUMENTATIONS, "all", "none"):
+            raise ValueError(f"all, none, or names of {', '.join(INSTRUMENTATIONS)}; not {name}")
+    return found
 
 
 def propagators(value: Any) -> list[Any]:
@@ -343,6 +388,41 @@ SETTINGS = (
         "true: send what is left when the process is terminated, then do what would have been done",
     ),
     Setting(
+        "instrument",
+        instrumentations,
+        ("all",),
+        (("FASTTRACE_INSTRUMENT", instrumentations),),
+        "what `fasttrace run` and instrument() without names instrument, of what is installed",
+    ),
+    Setting(
+        "instrument_not",
+        names,
+        (),
+        (("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", names),),
+        "what they leave out; * is all",
+    ),
+    Setting(
+        "skip_paths",
+        names,
+        (),
+        (("FASTTRACE_SKIP_PATHS", names), ("OTEL_PYTHON_EXCLUDED_URLS", excluded_urls)),
+        "requests that servers leave out: paths, * for anything (OTEL_PYTHON_EXCLUDED_URLS: regular expressions)",
+    ),
+    Setting(
+        "capture_headers",
+        names,
+        (),
+        (("FASTTRACE_CAPTURE_HEADERS", names),),
+        "headers of requests and answers that servers record; no others ever",
+    ),
+    Setting(
+        "request_durations",
+        boolean,
+        False,
+        (("FASTTRACE_REQUEST_DURATIONS", boolean),),
+        "true: servers count how long each request took, for fasttrace.metrics",
+    ),
+    Setting(
         "jsonlines_path",
         text,
         "traces.jsonl",
@@ -396,6 +476,11 @@ class Settings:
     undelivered_dir: str | None
     undelivered_max_bytes: int
     flush_on_sigterm: bool
+    instrument: tuple[str, ...]
+    instrument_not: tuple[str, ...]
+    skip_paths: Any
+    capture_headers: tuple[str, ...]
+    request_durations: bool
     jsonlines_path: str
     disabled: bool
     span_limits: SpanLimits
@@ -452,6 +537,11 @@ def _argument(setting: Setting, given: Any) -> Any:
 def check_argument(name: str, given: Any) -> Any:
     """The value of one argument that is not a setting of the provider; ConfigurationError for a bad one."""
     return next(_argument(setting, given) for setting in SETTINGS if setting.name == name)
+
+
+def from_environment(name: str, environ: Mapping[str, str]) -> Any:
+    """The value of one setting, whatever the others are."""
+    return next(_find(setting, {}, environ)[0] for setting in SETTINGS if setting.name == name)
 
 
 def refuse(variable: str, value: str, accepted: str) -> None:

@@ -5,7 +5,8 @@ FasttraceError
 ├── ExportError                       a batch that was not delivered
 ├── SpoolError                        a spool that can't be written or read
 ├── ReadOnlySpanError (TypeError)     a span that has ended was written to, by a processor of OpenTelemetry's shape
-└── MissingExtraError                 a command or class whose optional packages are not installed
+├── MissingExtraError                 a command or class whose optional packages are not installed
+└── MissingLibraryError               a library that is to be instrumented and is not installed
 
 Recording never raises any of them; they come from ``configure``, from constructors and from exporters.
 """
@@ -64,3 +65,7 @@ class MissingExtraError(FasttraceError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f'{what} needs packages that are not installed: pip install "fasttrace[{extra}]"')
+
+
+class MissingLibraryError(FasttraceError, ImportError):
+    """A library that is to be instrumented and is not installed; the text says how to install it."""

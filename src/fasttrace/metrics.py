@@ -1,11 +1,12 @@
-"""The figures of ``fasttrace.stats()`` in Prometheus' text format, for a ``/metrics`` page of one's own.
+"""The figures of ``fasttrace.stats()``, and of requests served, in Prometheus' text format.
 
-The format is Prometheus' text exposition format 0.0.4 (prometheus.io, "Exposition formats").
+For a ``/metrics`` page of one's own. The format is Prometheus' text exposition format 0.0.4 (prometheus.io,
+"Exposition formats").
 """
 
 from __future__ import annotations
 
-from fasttrace import provider
+from fasttrace import durations, provider
 from fasttrace._version import __version__
 
 TYPE_CHECKING = False
@@ -49,7 +50,11 @@ _FINAL_STATES = ("exported", "sampled_out", "abandoned")
 
 
 def prometheus_text(stats: Mapping[str, Any] | None = None) -> str:
-    """The text of a scrape, ``CONTENT_TYPE`` being its type; of the process's ``stats()`` unless others are given."""
+    """The text of a scrape, ``CONTENT_TYPE`` being its type; of the process's ``stats()`` unless others are given.
+
+    Without others the durations of requests that were asked for (``durations=True`` of a server) come at the end.
+    """
+    after = request_durations_text() if stats is None else ""
     if stats is None:
         stats = provider.stats()
     lines: list[str] = []
@@ -69,14 +74,47 @@ def prometheus_text(stats: Mapping[str, Any] | None = None) -> str:
     for name, kind, key, text in _FIGURES:
         if stats[key] is not None:
             _family(lines, name, kind, text, [({}, stats[key])])
-    return "".join(lines)
+    return "".join(lines) + after
+
+
+def request_durations_text() -> str:
+    """How long requests took, as the histogram ``http_server_request_duration_seconds``; "" while there are none.
+
+    Labels are the names of OpenTelemetry's ``http.server.request.duration``, with ``_`` for its dots; what exceeds
+    the 2,000 combinations that are told apart is labelled ``otel_metric_overflow``.
+    """
+    name = "http_server_request_duration_seconds"
+    lines: list[str] = []
+    for key, counts, total in durations.series():
+        about = {"otel_metric_overflow": "true"} if key is None else _labels(*key)
+        labels, seen = _pairs(about), 0
+        for bound, count in zip((*durations.BOUNDS, "+Inf"), counts, strict=True):
+            seen += count
+            lines.append(f'{name}_bucket{{{labels},le="{bound}"}} {seen}\n')
+        lines.append(f"{name}_sum{{{labels}}} {total!r}\n{name}_count{{{labels}}} {seen}\n")
+    if not lines:
+        return ""
+    return f"# HELP {name} Duration of HTTP server requests.\n# TYPE {name} histogram\n" + "".join(lines)
+
+
+def _labels(method: str, route: str, status: int) -> dict[str, str]:
+    labels = {"http_request_method": method}
+    if route:
+        labels["http_route"] = route
+    if status:
+        labels["http_response_status_code"] = str(status)
+    return labels
 
 
 def _family(lines: list[str], name: str, kind: str, text: str, samples: list[tuple[dict[str, str], float]]) -> None:
     lines.append(f"# HELP fasttrace_{name} {text}\n# TYPE fasttrace_{name} {kind}\n")
     for labels, value in samples:
-        pairs = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+        pairs = _pairs(labels)
         lines.append(f"fasttrace_{name}{f'{{{pairs}}}' if pairs else ''} {value + 0!r}\n")  # + 0: True is 1
+
+
+def _pairs(labels: Mapping[str, str]) -> str:
+    return ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
 
 
 def _escaped(value: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fasttrace.export.undelivered import Undelivered
     from fasttrace.held import Held
     from fasttrace.propagation.base import Propagator
+    from fasttrace.resource import Detector, Detectors
     from fasttrace.sampling import Sampler
     from fasttrace.sampling.governor import Governor
     from fasttrace.sampling.incident import Incident
@@ -39,6 +40,7 @@ class TracerProvider:
         *,
         service_name: str | None = None,
         resource: Mapping[str, Any] | None = None,
+        resource_detectors: Iterable[Detector] | None = None,
         sampler: Sampler | str | float | None = None,
         tail: Iterable[Rule | str] | str | None = None,
         incident: Incident | Iterable[Incident] | None = None,
@@ -85,6 +87,7 @@ class TracerProvider:
         }
         self.settings = settings = config.resolve(arguments, os.environ)
         self._extra_resource = dict(resource or {})
+        self._detectors = _detectors(resource_detectors)
         self.sampler, plan = assembly.assemble(settings, self._resource)
         self._governor = _governor(self, assembly.incidents(settings.incident))
         self.exporter = _exporter(settings)
@@ -130,7 +133,7 @@ class TracerProvider:
 
         from fasttrace import resource
 
-        return resource.build(self.settings.service_name, self._extra_resource, os.environ)
+        return resource.build(self.settings.service_name, self._extra_resource, os.environ, self._detectors)
 
     @property
     def resource(self) -> dict[str, Any]:
@@ -223,6 +226,14 @@ def _nanoseconds(name: str, seconds: float) -> int:
     return round(seconds * 1e9)
 
 
+def _detectors(given: Iterable[Detector] | None) -> Detectors | None:
+    if given is None:
+        return None
+    from fasttrace.resource import Detectors
+
+    return Detectors(given)
+
+
 def _exporter(settings: Any) -> Exporter:
     """The exporter that an object or a name stands for; it is checked here, where an error reaches the user."""
     chosen = settings.exporter
@@ -260,6 +271,7 @@ def configure(
     *,
     service_name: str | None = None,
     resource: Mapping[str, Any] | None = None,
+    resource_detectors: Iterable[Detector] | None = None,
     sampler: Sampler | str | float | None = None,
     tail: Iterable[Rule | str] | str | None = None,
     incident: Incident | Iterable[Incident] | None = None,
@@ -283,6 +295,7 @@ def configure(
 
     Each argument wins over ``FASTTRACE_*``, that over ``OTEL_*``, that over the default.
     ``service_name``: what the traces call this program. ``resource``: more attributes of it.
+    ``resource_detectors``: functions that take the environment and give more of them, when the first span is sent.
     ``sampler``: one of ``fasttrace.sampling``, a name, a ratio, or a preset (``development``, ``production``,
     ``auto``); default: everything, as the parent says. ``tail``: rules of ``fasttrace.sampling.tail``, for traces
     that are kept whole whatever the sampler said. ``incident``: what raises the sampler's ratio by itself.
@@ -304,6 +317,7 @@ def configure(
     provider = TracerProvider(
         service_name=service_name,
         resource=resource,
+        resource_detectors=resource_detectors,
         sampler=sampler,
         tail=tail,
         incident=incident,

@@ -11,6 +11,7 @@ from fasttrace._version import __version__
 
 _EXAMPLES = """\
 first steps:
+  fasttrace run -- python app.py runs it traced, and every Python that it starts
   fasttrace demo                 five services, real requests, and the one that is too slow
   fasttrace ls --slow            the slowest traces
   fasttrace show slow            the slowest one as a waterfall
@@ -128,6 +129,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"fasttrace {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     _add_demo(commands)
+    _add_run(commands)
     _add_ls(commands)
     _add_show(commands)
     _add_doctor(commands)
@@ -158,6 +160,39 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument(
         "--port", type=_port, default=0, metavar="PORT", help="the gateway's port (default: any free one)"
     )
+
+
+_RUN_EXAMPLES = """\
+examples:
+  fasttrace run -- python app.py
+  fasttrace run --service checkout -- uvicorn app:app --workers 2
+  fasttrace run --only flask,httpx -- flask --app shop run --reload
+
+Settings come from FASTTRACE_* and OTEL_* variables; without an endpoint, spans go to the local spool.
+"""
+
+
+def _instrumentations(text: str) -> str:
+    """Names of integrations."""
+    from fasttrace import config
+
+    try:
+        config.instrumentations(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"use {error}") from None
+    return text
+
+
+def _add_run(commands: Any) -> None:
+    run = _command(commands, "run", "run a program with everything traced that it imports")
+    run.usage = "fasttrace run [options] [--] COMMAND [ARGUMENT ...]"
+    run.epilog = _RUN_EXAMPLES
+    run.add_argument("--service", metavar="NAME", help="what the traces call the program")
+    run.add_argument(
+        "--only", type=_instrumentations, metavar="NAMES", help="instrument these, commas between (default: all)"
+    )
+    run.add_argument("--quiet", action="store_true", help="do not say what is traced and where spans go")
+    run.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def _add_ls(commands: Any) -> None:

@@ -1,1 +1,30 @@
 """Instrumentation of other libraries: one file each, imported when it is asked for."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["instrument", "uninstrument"]
+
+
+def instrument(*names: str, **options: Any) -> list[str]:
+    """Trace libraries in the whole process: ``instrument("httpx", "redis")``. Calling it again changes nothing.
+
+    Those named are imported and instrumented at once, with the options that their own ``instrument`` takes. Without
+    names it is all that fasttrace knows and that is installed (FASTTRACE_INSTRUMENT chooses,
+    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS leaves out): what is imported at once, the rest when it is imported, which
+    needs the extra ``instrument``. Gives the names. Raises ConfigurationError for a name or an option that does not
+    exist, MissingLibraryError for a library that is not installed.
+    """
+    from fasttrace.integrations import _registry
+
+    return _registry.instrument(names, options)
+
+
+def uninstrument(*names: str) -> list[str]:
+    """Undo ``instrument`` for these names, or for all; gives those that were on."""
+    from fasttrace.integrations import _registry
+
+    return _registry.uninstrument(names)

@@ -13,29 +13,38 @@ if TYPE_CHECKING:
 
 _CONVERTER = re.compile(r":[^}/]+}")
 _PARAMETER = re.compile(r"{([^}:]+)")
+_MOST_KNOWN = 4096
 
 
 class Routes:
-    """Finds route templates; remembers those that had to be searched for."""
+    """Finds route templates, and remembers them."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_searched")
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, frozenset[str]], str] = {}
+        # By id, since a route that compares itself has no hash; it is kept, so that its id stays its own.
+        self._known: dict[int, tuple[Any, str, bool]] = {}
+        self._searched: dict[tuple[Any, frozenset[str]], str] = {}
 
-    def template(self, scope: Scope, root_path: str) -> str:
-        """``/api/{tenant}/items/{id}``, or "" when no route is known; ``root_path`` is the scope's at the start."""
+    def template(self, scope: Scope) -> str:
+        """``/api/{tenant}/items/{id}``, the application's root included; "" when no route is known."""
         route = scope.get("route")
         if route is None:
             return self._search(scope)
-        path = _path(route)
+        known = self._known.get(id(route))
+        if known is None or known[0] is not route:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[id(route)] = (route, _path(route), hasattr(route, "routes"))
+        _, path, is_mount = known
+        mounted: str = scope.get("root_path", "")
+        if not mounted:
+            return path
+        for key, value in scope.get("path_params", {}).items():
+            if f"{{{key}" not in path:
+                mounted = _replace_segment(mounted, str(value), f"{{{key}}}")
         # A mount that answered itself has its own path in the root path already.
-        mounted: str = "" if hasattr(route, "routes") else scope.get("root_path", "")[len(root_path) :]
-        if mounted:
-            for key, value in scope.get("path_params", {}).items():
-                if f"{{{key}" not in path:
-                    mounted = _replace_segment(mounted, str(value), f"{{{key}}}")
-        return mounted + path
+        return mounted if is_mount else mounted + path
 
     def _search(self, scope: Scope) -> str:
         """Older Starlette leaves the endpoint and the parameters: the template, if one route has both."""
@@ -43,14 +52,16 @@ class Routes:
         if endpoint is None or router is None:
             return ""
         names = frozenset(scope.get("path_params", ()))
-        found = self._known.get((endpoint, names))
+        found = self._searched.get((endpoint, names))
         if found is None:
             templates = {
                 path
                 for path, candidate in _leaves(router, "")
                 if candidate is endpoint and names == set(_PARAMETER.findall(path))
             }
-            found = self._known[endpoint, names] = templates.pop() if len(templates) == 1 else ""
+            if len(self._searched) >= _MOST_KNOWN:
+                self._searched.clear()
+            found = self._searched[endpoint, names] = templates.pop() if len(templates) == 1 else ""
         return found
 
 

@@ -1,21 +1,25 @@
-"""ASGI: a SERVER span for every HTTP request (OpenTelemetry semantic conventions, "HTTP server")."""
+"""ASGI: a SERVER span for every HTTP request and every WebSocket connection (OpenTelemetry, "HTTP server")."""
 
 from __future__ import annotations
 
-from fasttrace._core import SpanKind, StatusCode, headers
-from fasttrace._version import __version__
-from fasttrace.context import Context, attach, detach
-from fasttrace.integrations._http import asks, known_method, note_exception, split_host
+import time
+
+from fasttrace._core import headers
+from fasttrace.context import UNTRACED, attach, detach
+from fasttrace.integrations._http import asks, known_method
 from fasttrace.integrations._routes import Routes
+from fasttrace.integrations._secrets import captured, clean_query
+from fasttrace.integrations._server import ERROR, KEY, NO_PARENT, SERVER, Exchange, Server, host_of
 from fasttrace.propagation import extract
-from fasttrace.provider import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
     from typing import Any
 
     from fasttrace._core import Span, Tracer
+    from fasttrace.integrations._patch import Patch
+    from fasttrace.integrations._server import Skip
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -25,23 +29,32 @@ if TYPE_CHECKING:
 
 __all__ = ["TracingMiddleware"]
 
-SERVER = SpanKind.SERVER
-# A request without headers is a root, whatever was current where the server was started.
-_NO_PARENT = Context()
-_SEEN = "fasttrace.traced"
+_ROUTES = Routes()
+_INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
 
 
-class TracingMiddleware:
+class Traced:
+    """An ASGI application, and the Server for it."""
+
+    # That it makes spans is seen on the class, too, which is what Starlette keeps of a middleware until it starts.
+    _fasttrace_server: Server = None  # type: ignore[assignment]
+
+    def __init__(self, app: App, server: Server) -> None:
+        self.app = app
+        self._fasttrace_server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI has it."""
+        await serve(self._fasttrace_server, self.app, scope, receive, send)
+
+
+class TracingMiddleware(Traced):
     """Wraps an ASGI application, or is added to one: ``app.add_middleware(TracingMiddleware)``.
 
     The span is named ``GET`` or, once the application has found a route, ``GET /orders/{id}``; never
     by the raw path. It ends with the last byte of the response; with a 5xx or an exception, which
-    make it an error, when the application returns. Exceptions pass unchanged. WebSocket connections
-    get the caller's context and no span; anything else is left alone.
-
-    ``skip``: paths that get no span (``{"/healthz"}``), or a function of the scope that returns
-    True for those. ``tracer``: the tracer to use, by default the process's. ``trace_response``: tell
-    callers in a ``traceresponse`` header whether the trace is kept, as far as known when the response starts.
+    make it an error, when the application returns. Exceptions pass unchanged. That of a WebSocket
+    lasts as long as its connection. Lifespan and anything else is left alone. The options are those of ``Server``.
     """
 
     def __init__(
@@ -49,130 +62,179 @@ class TracingMiddleware:
         app: App,
         *,
         tracer: Tracer | None = None,
-        skip: Collection[str] | Callable[[Scope], bool] | None = None,
+        skip: Skip = None,
+        capture_headers: Iterable[str] | None = None,
         trace_response: bool = False,
+        durations: bool | None = None,
     ) -> None:
-        self.app = app
-        self._tracer = get_tracer("fasttrace.integrations.asgi", __version__) if tracer is None else tracer
-        if isinstance(skip, str):
-            skip = (skip,)
-        self._skip = skip if skip is None or callable(skip) else frozenset(skip).__contains__
-        self._skip_takes_scope = callable(skip)
-        self._trace_response = trace_response
-        self._routes = Routes()
+        Traced.__init__(self, app, server("asgi", tracer, skip, capture_headers, trace_response, durations))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI has it."""
-        kind = scope["type"]
-        if kind != "http":
-            if kind == "websocket":
-                await self._websocket(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
-            return
-        skip = self._skip
-        if _SEEN in scope or (skip is not None and skip(scope if self._skip_takes_scope else scope["path"])):
-            await self.app(scope, receive, send)
-            return
-        scope[_SEEN] = True
-        method = known_method(scope["method"])
-        parent = extract(scope["headers"], _NO_PARENT)
-        attributes = _request_attributes(scope, method) if asks(self._tracer) else None
-        with self._tracer.start_as_current_span(method or "HTTP", parent, SERVER, attributes) as span:
-            if not span.is_recording():
-                await self.app(scope, receive, _watched(span, send) if span._observed else send)
-                return
-            if attributes is None:
-                span.set_attributes(_request_attributes(scope, method))
-            response = _Response(span, scope, send, self._routes, self._trace_response)
-            try:
-                await self.app(scope, receive, response.send)
-            except BaseException as error:
-                note_exception(span, error, response.status >= 500)
-                raise
-            finally:
-                response.name_span()
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = extract(scope["headers"], _NO_PARENT)
-        token = attach(context)
+def server(library: str, *options: Any) -> Server:
+    """The Server of an ASGI library; ``options`` in the order in which it has them."""
+    return Server(library, _url, *options)
+
+
+def traced(original: Any, patch: Patch) -> Any:
+    """For ``Applications``: a ``__call__`` that serves what has a Server."""
+
+    async def __call__(self: Any, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: N807
+        chosen = getattr(self, "_fasttrace_server", None)
+        if chosen is None or patch.options is None:
+            await original(self, scope, receive, send)
+        else:
+            await serve(chosen, original.__get__(self), scope, receive, send)
+
+    return __call__
+
+
+async def serve(server: Server, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one connection by an application, and trace it unless it is already."""
+    kind = scope["type"]
+    http = kind == "http"
+    if not (http or kind == "websocket") or KEY in scope:
+        await app(scope, receive, send)
+        return
+    scope[KEY] = None
+    if server.skips(scope, scope["path"]):
+        token = attach(UNTRACED)
         try:
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
         finally:
-            detach(context, token)
+            detach(UNTRACED, token)
+        return
+    method = known_method(scope["method"]) if http else "GET"
+    tracer = server.tracer
+    parent = extract(scope["headers"], NO_PARENT)
+    attributes = _described(server, scope, method) if asks(tracer) else None
+    with tracer.start_as_current_span(method or "HTTP", parent, SERVER, attributes) as span:
+        if span.is_recording():
+            if attributes is None:
+                span.set_attributes(_described(server, scope, method))
+        elif not (span._observed or (http and server.record is not None)):
+            await app(scope, receive, send)
+            return
+        exchange: _Request | _Connection
+        if http:
+            exchange = _Request(server, span, method, scope, send)
+        else:
+            exchange = _Connection(server, span, method, scope, send)
+            receive = exchange.watch(receive)
+        try:
+            await app(scope, receive, exchange.send)
+        except BaseException as error:
+            exchange.fail(error, exchange.sent_ns)
+            raise
+        exchange.finish(exchange.sent_ns)
 
 
-def _watched(span: Span, send: Send) -> Send:
-    """For a request that is not recorded, but counted: whether it failed."""
+class _Request(Exchange):
+    __slots__ = ("_send", "sent_ns")
 
-    async def watch(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] >= 500:
-            span.set_status(StatusCode.ERROR)
-        await send(message)
-
-    return watch
-
-
-class _Response:
-    """Watches one response go by."""
-
-    __slots__ = ("_root_path", "_routes", "_scope", "_send", "_span", "_trace_response", "status")
-
-    def __init__(self, span: Span, scope: Scope, send: Send, routes: Routes, trace_response: bool) -> None:
-        self._trace_response = trace_response
-        self._span = span
-        self._scope = scope
+    def __init__(self, server: Server, span: Span, method: str, scope: Scope, send: Send) -> None:
+        Exchange.__init__(self, server, span, method, scope)
         self._send = send
-        self._routes = routes
-        self._root_path = scope.get("root_path", "")
-        self.status = 0
+        # When the last byte had left, if the span goes on.
+        self.sent_ns: int | None = None
+
+    def find_route(self) -> str:
+        return _ROUTES.template(self.carrier)
+
+    def begin(self, message: Message, status: int) -> None:
+        """The answer's status and headers."""
+        self.respond(status)
+        server = self.server
+        if server.response_headers:
+            self.span.set_attributes(captured(message.get("headers", ()), server.response_headers))
+        if server.trace_response:
+            answer = (b"traceresponse", headers.format_traceparent(self.span).encode("ascii"))
+            message["headers"] = [*message.get("headers", ()), answer]
 
     async def send(self, message: Message) -> None:
+        """What the application sends."""
         kind = message["type"]
         if kind == "http.response.start":
-            self.status = status = message["status"]
-            span = self._span
-            span.set_attribute("http.response.status_code", status)
-            if status >= 500:
-                span.set_attribute("error.type", str(status))
-                span.set_status(StatusCode.ERROR)
-            if self._trace_response:
-                answer = (b"traceresponse", headers.format_traceparent(span).encode("ascii"))
-                message["headers"] = [*message.get("headers", ()), answer]
+            self.begin(message, message.get("status", 0))
             await self._send(message)
-        elif kind == "http.response.body" and not message.get("more_body", False):
-            await self._send(message)
+            return
+        await self._send(message)
+        if (kind == "http.response.body" and not message.get("more_body", False)) or kind == "http.response.pathsend":
             # A framework that answers 500 raises afterwards: the span waits for the exception.
             if self.status < 500:
-                self.name_span()
-                self._span.end()
-        else:
-            await self._send(message)
-
-    def name_span(self) -> None:
-        """Name the span by the route that the application found, if it did and the span has not ended."""
-        if not self._span.is_recording():
-            return
-        route = self._routes.template(self._scope, self._root_path)
-        if route:
-            self._span.update_name(f"{known_method(self._scope['method']) or 'HTTP'} {route}")
-            self._span.set_attribute("http.route", route)
+                self.finish()
+            else:
+                self.last_byte()
+                self.sent_ns = time.time_ns()
 
 
-def _request_attributes(scope: Scope, method: str) -> dict[str, Any]:
+class _Connection(_Request):
+    """A WebSocket, from its request to its close."""
+
+    __slots__ = ("_receive",)
+    counted = False
+
+    def watch(self, receive: Receive) -> Receive:
+        """``receive`` for the application."""
+        self._receive = receive
+        return self.receive
+
+    async def receive(self) -> Message:
+        """What the client sends."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self._close(message.get("code", 1005))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """What the application sends."""
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self.begin(message, 101)
+        elif kind == "websocket.http.response.start":
+            self.begin(message, message.get("status", 0))
+        elif kind == "websocket.close":
+            if self.status:
+                self._close(message.get("code", 1000))
+            else:
+                self.respond(403)
+        await self._send(message)
+
+    def _close(self, code: int) -> None:
+        span = self.span
+        span.set_attribute("websocket.close.code", code)
+        if code == _INTERNAL_ERROR:
+            span.set_attribute("error.type", str(code))
+            span.set_status(ERROR)
+
+
+def _url(scope: Scope) -> str:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return f"{scope.get('scheme', 'http')}://{host.decode('latin-1')}{scope['path']}"
+
+
+def _described(server: Server, scope: Scope, method: str) -> dict[str, Any]:
+    try:
+        return _request_attributes(server, scope, method)
+    except Exception:  # a scope that is not as ASGI has it: the application will say so
+        return {}
+
+
+def _request_attributes(server: Server, scope: Scope, method: str) -> dict[str, Any]:
     scheme = scope.get("scheme", "http")
-    attributes = {
-        "http.request.method": method or "_OTHER",
-        "url.path": scope["path"],
-        "url.scheme": scheme,
-        "network.protocol.version": scope.get("http_version", "1.1"),
-    }
+    attributes = {"http.request.method": method or "_OTHER", "url.path": scope["path"], "url.scheme": scheme}
     if not method:
         attributes["http.request.method_original"] = scope["method"]
+    if scope["type"] == "http":
+        attributes["network.protocol.version"] = scope.get("http_version", "1.1")
+    else:
+        attributes["network.protocol.name"] = "websocket"
+    query = scope.get("query_string")
+    if query:
+        attributes["url.query"] = clean_query(query.decode("latin-1"))
     address, port = scope.get("server") or (None, None)
     for name, value in scope["headers"]:
         if name == b"host":
-            address, port = split_host(value, scheme)
+            address, port = host_of(value, scheme)
         elif name == b"user-agent":
             attributes["user_agent.original"] = value.decode("latin-1")
     if address:
@@ -182,4 +244,6 @@ def _request_attributes(scope: Scope, method: str) -> dict[str, Any]:
     client = scope.get("client")
     if client:
         attributes["client.address"] = client[0]
+    if server.request_headers:
+        attributes.update(captured(scope["headers"], server.request_headers))
     return attributes
