@@ -38,7 +38,10 @@ def measure(script: str, subjects: Mapping[str, tuple[str, ...]], rounds: int) -
     endpoint = f"http://127.0.0.1:{server.server_port}/v1/traces"
     children = {
         name: subprocess.Popen(
-            [sys.executable, script, "--child", name, endpoint], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, script, "--child", name, endpoint],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for names in subjects.values()
         for name in names

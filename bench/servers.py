@@ -102,7 +102,9 @@ def child(name: str, endpoint: str) -> None:
             elif name == "ours":
                 app, flush = ours(endpoint, case)
             else:
-                app, flush = theirs(endpoint, case, **({"exclude_spans": ["receive", "send"]} if name == "lean" else {}))
+                app, flush = theirs(
+                    endpoint, case, **({"exclude_spans": ["receive", "send"]} if name == "lean" else {})
+                )
             made[case] = request(app), flush
         call, flush = made[case]
         sample(call, CALLS, flush, BLOCKS)

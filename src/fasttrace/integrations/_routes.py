@@ -32,7 +32,7 @@ class Routes:
         if route is None:
             return self._search(scope)
         known = self._known.get(id(route))
-        if known is None or known[0] is not route:
+        if known is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             known = self._known[id(route)] = (route, _path(route), hasattr(route, "routes"))
