@@ -165,7 +165,7 @@ def test_a_closed_event_loop_with_open_spans_is_no_trouble(tmp_path: Path) -> No
 
 # --- SIGTERM
 
-WAIT = "print('ready', flush=True); time.sleep(60)"
+WAIT = "print('ready', flush=True)\nfor _ in range(1200): time.sleep(0.05)"
 
 
 def terminate(program: Program) -> Program:
