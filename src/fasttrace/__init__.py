@@ -1,4 +1,7 @@
-"""Distributed tracing that costs so little that it stays on for every request."""
+"""Distributed tracing that costs so little that it stays on for every request.
+
+PYTEST_DONT_REWRITE: it may be there before pytest is (``fasttrace run -- pytest``), which would complain of that.
+"""
 
 from fasttrace import baggage
 from fasttrace._core import InstrumentationScope, Link, SpanData, SpanKind, SpanLimits, Status, StatusCode

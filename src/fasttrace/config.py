@@ -29,7 +29,30 @@ PROPAGATORS = (
     "none",
 )
 # Files of ``integrations``, in the order in which they are instrumented.
-INSTRUMENTATIONS = ("httpx", "starlette", "fastapi", "flask", "django", "uvicorn", "gunicorn")
+INSTRUMENTATIONS = (
+    "starlette",
+    "fastapi",
+    "flask",
+    "django",
+    "uvicorn",
+    "gunicorn",
+    "httpx",
+    "requests",
+    "aiohttp",
+    "urllib3",
+    "http_client",
+    "sqlite3",
+    "psycopg",
+    "psycopg_pool",
+    "sqlalchemy",
+    "redis",
+    "celery",
+    "aiokafka",
+    "confluent_kafka",
+    "logging",
+    "structlog",
+    "loguru",
+)
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
 # Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, and by setup.py.

@@ -104,6 +104,7 @@ def test_the_sdist_has_all_sources_and_nothing_generated(sdist: Path) -> None:
         f"{core}/native/{name}.h" for name in ("ring", "store", "judge", "rng", "process", "atomics", "buffer")
     } <= files
     assert {"setup.py", "pyproject.toml", "README.md", "LICENSE", "src/fasttrace/py.typed"} <= files
+    assert "src/fasttrace/integrations/_site/sitecustomize.py" in files
     generated = [name for name in files if name.startswith("src/") and name.endswith((".c", ".cpp", ".so", ".html"))]
     assert generated == []
 
@@ -115,6 +116,7 @@ def test_the_wheel_has_every_extension_and_nothing_generated(wheel: Path) -> Non
     assert not [name for name in names if name.endswith((".c", ".cpp", ".html", ".pyx", ".h"))]
     assert not [name for name in names if name.startswith(("tests", "bench", "scripts", "build"))]
     assert "fasttrace/py.typed" in names
+    assert "fasttrace/integrations/_site/sitecustomize.py" in names
     assert [name for name in names if name.endswith("licenses/LICENSE")]
     assert f"cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
 

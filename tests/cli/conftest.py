@@ -1,7 +1,8 @@
-"""A spool on disk with a few traces, written by the real exporter."""
+"""A spool on disk with a few traces, written by the real exporter; programs under ``fasttrace run``."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 import fasttrace
 from fasttrace.export import SpoolExporter
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from running import Runner
 
 MS = 1_000_000
 BASE_NS = 1_795_435_421_220_000_000
@@ -43,3 +48,9 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield directory
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    """Programs under ``fasttrace run`` in a folder of their own."""
+    return Runner(tmp_path)

@@ -14,6 +14,7 @@ from fasttrace.export import MemoryExporter
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from databases import postgres, redis_port  # noqa: F401 - fixtures
 from loopback import Spans
 
 

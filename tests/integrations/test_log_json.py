@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +150,19 @@ def test_whatever_is_logged_is_one_line_of_json(message: str, value: Any) -> Non
     paired = message.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     assert fields["message"] == re.sub("[\ud800-\udfff]", "?", paired)
     assert "value" in fields
+
+
+def test_the_example_of_the_documentation_writes_what_it_says() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "integrations" / "logs.md").read_text()
+    program, line = (re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1] for language in ("python", "json"))  # type: ignore[index]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "FASTTRACE_EXPORTER": "none"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    written, promised = parsed(done.stderr.strip()), json.loads(line)
+    for changing in ("timestamp", "trace_id", "span_id"):
+        assert len(written.pop(changing)) == len(promised.pop(changing))
+    assert written == promised

@@ -304,8 +304,11 @@ def test_before_configure_nothing_is_missing() -> None:
         "logging.basicConfig(format='[%(trace_id)s|%(otelTraceID)s|%(otelServiceName)s] %(message)s')\n"
         "logging.warning('early')\n"
         "import fasttrace\n"
+        "with fasttrace.get_tracer('x').start_as_current_span('a span without ids', fasttrace.Context()):\n"
+        "    assert fasttrace.context.current_node() is not None\n"
+        "    logging.warning('in it')\n"
         "fasttrace.configure(service_name='late', exporter='none')\n"
         "logging.warning('later')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["[|0|] early", "[|0|late] later"]
+    assert done.stderr.splitlines() == ["[|0|] early", "[|0|] in it", "[|0|late] later"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -67,6 +68,10 @@ def _environment(arguments: argparse.Namespace, environ: Mapping[str, str]) -> d
 
 
 def _become(path: str, command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    # What Python ignores from its start on, and what is ignored stays so in the program.
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
         os.execve(path, command, environment)
     except OSError as error:
@@ -75,7 +80,6 @@ def _become(path: str, command: list[str], environment: Mapping[str, str]) -> No
 
 def wait_for(path: str, command: list[str], environment: Mapping[str, str]) -> int:
     """Where a process can't become another one: run it, leave Ctrl-C to it, and pass its exit code on."""
-    import signal
     import subprocess
 
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,6 +19,20 @@ COMPILED = (
     "python3-dev), FASTTRACE_BUILD=cython pip install --force-reinstall --no-binary fasttrace fasttrace"
 )
 
+# The attributes of the resource that say where a process runs.
+WHERE = (
+    "service.version",
+    "host.name",
+    "container.id",
+    "k8s.pod.name",
+    "k8s.namespace.name",
+    "k8s.deployment.name",
+    "k8s.node.name",
+    "cloud.platform",
+    "cloud.region",
+    "cloud.availability_zone",
+)
+
 
 def examine_installation(report: Report) -> None:
     """Version, implementation, Python, platform."""
@@ -54,6 +68,8 @@ def examine_settings(report: Report, problems: dict[str, str], spool: str | None
     if service.startswith("unknown_service"):
         service += ", unless the application names one: set FASTTRACE_SERVICE_NAME"
     report.ok("service.name", service)
+    where = {key: str(attributes[key]) for key in WHERE if attributes.get(key)}
+    report.ok("infrastructure", ", ".join(f"{key}={value}" for key, value in where.items()), **where)
     _examine_sampler(report, found, attributes)
     _examine_tail(report, found)
     _examine_control_file(report, found)

@@ -15,18 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-# The module whose import an integration waits for, and what pip calls its library. The name is that of the file here.
+# The modules whose import an integration waits for, the library first, and what pip calls that. The name is the file's.
 TABLE = {
-    "httpx": ("httpx", "httpx"),
-    "starlette": ("starlette.applications", "starlette"),
-    "fastapi": ("fastapi", "fastapi"),
-    "flask": ("flask", "flask"),
-    "django": ("django", "django"),
-    "uvicorn": ("uvicorn", "uvicorn"),
-    "gunicorn": ("gunicorn.app.base", "gunicorn"),
+    "starlette": (("starlette.applications",), "starlette"),
+    "fastapi": (("fastapi",), "fastapi"),
+    "flask": (("flask",), "flask"),
+    "django": (("django.core.handlers.wsgi", "django.core.handlers.asgi"), "django"),
+    "uvicorn": (("uvicorn",), "uvicorn"),
+    "gunicorn": (("gunicorn.app.base",), "gunicorn"),
+    "httpx": (("httpx",), "httpx"),
+    "requests": (("requests",), "requests"),
+    "aiohttp": (("aiohttp",), "aiohttp"),
+    "urllib3": (("urllib3",), "urllib3"),
+    "http_client": (("http.client", "urllib.request"), ""),
+    "sqlite3": (("sqlite3",), ""),
+    "psycopg": (("psycopg",), "psycopg"),
+    "psycopg_pool": (("psycopg_pool",), "psycopg_pool"),
+    "sqlalchemy": (("sqlalchemy",), "sqlalchemy"),
+    "redis": (("redis",), "redis"),
+    "celery": (("celery",), "celery"),
+    "aiokafka": (("aiokafka",), "aiokafka"),
+    "confluent_kafka": (("confluent_kafka",), "confluent-kafka"),
+    "logging": (("logging",), ""),
+    "structlog": (("structlog",), "structlog"),
+    "loguru": (("loguru",), "loguru"),
 }
 # OpenTelemetry's names, where they are not ours.
-_ALIASES = {"aiohttp_client": "aiohttp", "confluent_kafka": "kafka", "kafka_python": "kafka"}
+_ALIASES = {"aiohttp_client": "aiohttp"}
 
 _wanted: set[str] = set()
 _on: set[str] = set()
@@ -75,8 +90,8 @@ def _instrument_imported() -> list[str]:
     for name in found:
         if name not in _wanted:
             _wanted.add(name)
-            # The file and its own imports wait, too.
-            register_post_import_hook(partial(_imported, name), TABLE[name][0])
+            for module in TABLE[name][0]:
+                register_post_import_hook(partial(_imported, name), module)
     return found
 
 
@@ -89,23 +104,38 @@ def chosen_by(environ: Mapping[str, str]) -> list[str]:
     return [name for name in TABLE if ("all" in asked or name in asked) and name not in left_out]
 
 
-def _imported(name: str, library: Any) -> None:
-    """The library has just been imported, by the application: nothing is raised into its import."""
+def _imported(name: str, module: Any) -> None:
+    """A module of the library has just been imported, by the application: nothing is raised into its import."""
     if name not in _wanted or name in _on:
         return
     try:
+        _bind(module)
+        if any(_half_imported(other) for other in TABLE[name][0] if other != module.__name__):
+            return  # it is what imports this one, and calls when it is there
         _load(name).instrument()
         _on.add(name)
     except Exception as error:
         _log.warning(f"instrument {name}", "%s is not traced: %s: %s", name, type(error).__name__, error)
 
 
+def _bind(module: Any) -> None:
+    """Make a module an attribute of its package now, as its import will: what our file imports may look there."""
+    package, _, attribute = module.__name__.rpartition(".")
+    if package:
+        setattr(sys.modules[package], attribute, module)
+
+
+def _half_imported(module: str) -> bool:
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return getattr(spec, "_initializing", False)
+
+
 def _load(name: str) -> Any:
-    library, package = TABLE[name]
+    modules, package = TABLE[name]
     try:
         return import_module(_module_of(name))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == library.partition(".")[0]:
+        if (error.name or "").partition(".")[0] == modules[0].partition(".")[0]:
             text = f"instrument({name!r}): {error.name} is not installed: pip install {package}"
             raise MissingLibraryError(text) from error
         raise
@@ -117,7 +147,7 @@ def _module_of(name: str) -> str:
 
 def _installed(name: str) -> bool:
     try:
-        return find_spec(TABLE[name][0].partition(".")[0]) is not None
+        return find_spec(TABLE[name][0][0].partition(".")[0]) is not None
     except (ImportError, ValueError):
         return False
 

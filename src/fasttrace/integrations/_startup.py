@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+from types import ModuleType
 
-from fasttrace import lifecycle, provider
-from fasttrace.errors import ConfigurationError
+from fasttrace import provider
 from fasttrace.integrations import _registry
 
 # The folder that PYTHONPATH begins with. Any Python may find it: it holds sitecustomize.py and nothing else.
@@ -18,13 +19,9 @@ ANNOUNCE = "FASTTRACE_RUN_ANNOUNCE"
 
 def start() -> None:
     """Trace this process; the first one says so in a line. Raises nothing: without tracing it runs all the same."""
-    try:
-        lifecycle.refuse_subinterpreter()
-    except ConfigurationError:
-        return
     announce = os.environ.pop(ANNOUNCE, "")
     try:
-        made = provider.configure()
+        made = _configure()
         names = _registry.instrument((), {})
         if announce in ("all", "start"):
             _say(_summary(made, names))
@@ -32,6 +29,21 @@ def start() -> None:
         os.environ[ANNOUNCE] = "nothing"
         if announce != "nothing":
             _say(f"runs untraced: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _configure() -> provider.TracerProvider:
+    """``configure``, with urllib3 left for later where gevent or eventlet may come and patch what it stands on.
+
+    Had it taken classes of ssl's before, the application could open no connection with it any more (gevent#1016). What
+    exporters need of it they import again for their first request; here they only want to be early.
+    """
+    if "urllib3" in sys.modules or not any(map(importlib.util.find_spec, ("gevent", "eventlet"))):
+        return provider.configure()
+    sys.modules["urllib3"] = ModuleType("urllib3")
+    try:
+        return provider.configure()
+    finally:
+        del sys.modules["urllib3"]
 
 
 def _summary(made: provider.TracerProvider, names: list[str]) -> str:

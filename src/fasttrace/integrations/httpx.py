@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncTracingTransport", "TracingTransport", "instrument", "uninstrument"]
 
-# Redirects take the extensions of a request over, and who sends a request again has them still.
+# How often and for which URL it was sent first: redirects take the extensions of a request over.
 _SENT = "fasttrace.sent"
 
 
@@ -33,15 +33,20 @@ class _Httpx(Client):
     library = "httpx"
 
     def template(self, request: httpx.Request) -> str:
-        return request.extensions.get("url.template") or ""
+        template = request.extensions.get("url.template")
+        if not template:
+            return ""
+        sent = request.extensions.get(_SENT)
+        return template if sent is None or sent[1] == request.url else ""
 
     def inject(self, request: httpx.Request, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             request.headers[name] = value
 
     def resent(self, request: httpx.Request) -> int:
-        count: int = request.extensions.get(_SENT, 0)
-        request.extensions[_SENT] = count + 1
+        count: int
+        count, url = request.extensions.get(_SENT, (0, request.url))
+        request.extensions[_SENT] = count + 1, url
         return count
 
     def answer(self, response: httpx.Response) -> tuple[int, Any, Any]:
@@ -119,15 +124,20 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace one client, or with none given every client of the process, those that exist included.
 
-    Calling it again changes nothing. Only httpx's own network transports are traced process-wide. ``skip``: the
-    beginnings of URLs, or a function of a URL, that get neither a span nor headers; ``capture_headers``: names of
-    headers whose values are recorded.
+    Calling it again changes nothing. Only httpx's own network transports are traced process-wide. The options are those
+    of ``_client.Client``.
     """
-    options: Any = {"skip": skip, "capture_headers": capture_headers, "trace_response": trace_response}
+    options: Any = {
+        "skip": skip,
+        "capture_headers": capture_headers,
+        "capture_query": capture_query,
+        "trace_response": trace_response,
+    }
     if client is None:
         traced = _Httpx(**options)
         replace(httpx.HTTPTransport, "handle_request", _make, traced)

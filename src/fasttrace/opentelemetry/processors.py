@@ -157,7 +157,19 @@ def bind(provider: Any) -> None:
     """Have the recorder behind a provider call its processors; again when the provider gets another one."""
     chain = of(provider)
     if chain is not None:
-        provider.native.recorder.processor = chain
+        place(provider.native.recorder, chain)
+
+
+def place(recorder: Any, chain: Processors | None) -> None:
+    """Have a recorder call these processors, behind whoever listens to it (``fasttrace.testing``) and calls on."""
+    if hasattr(recorder.processor, "others"):
+        recorder.processor.others = chain
+    else:
+        recorder.processor = chain
+
+
+def _placed(recorder: Any) -> Any:
+    return getattr(recorder.processor, "others", recorder.processor)
 
 
 def force_flush(provider: Any, timeout: float = DEFAULT_SECONDS) -> bool:
@@ -175,8 +187,8 @@ def shutdown(provider: Any, timeout: float = DEFAULT_SECONDS) -> bool:
         return True
     provider._processors = None
     done = chain.shutdown(time.monotonic() + max(0.0, timeout))
-    if provider.native.recorder.processor is chain:
-        provider.native.recorder.processor = None
+    if _placed(provider.native.recorder) is chain:
+        place(provider.native.recorder, None)
     return done
 
 

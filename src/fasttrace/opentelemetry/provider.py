@@ -100,7 +100,9 @@ class TracerProvider(trace.TracerProvider):
         else:
             self._tracers.bind(provider.recorder)
         if self._processors is not None:
-            provider.recorder.processor = self._processors
+            from fasttrace.opentelemetry import processors
+
+            processors.bind(self)
 
     def get_tracer(
         self,

@@ -31,7 +31,22 @@ def _run_the_other():
             sys.modules.setdefault("sitecustomize", ours)
 
 
+def _in_a_subinterpreter():
+    """fasttrace records in the main interpreter only; in another one already its import would be told."""
+    try:
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        current = interpreters.get_current()
+    except Exception:
+        return False  # a Python that knows no others
+    return int(current[0] if isinstance(current, tuple) else current) != 0
+
+
 def _start():
+    if _in_a_subinterpreter():
+        return
     try:
         from fasttrace.integrations._startup import start
     except Exception:
