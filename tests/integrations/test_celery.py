@@ -55,13 +55,20 @@ def shop(name: str = "shop") -> Any:
 @pytest.fixture(scope="module")
 def app() -> Iterator[Any]:
     made = shop()
+    # It would set the root logger's level and handlers for good.
+    celery.signals.setup_logging.connect(_left_alone)
     with worker.start_worker(made, pool="solo", perform_ping_check=False, shutdown_timeout=20):
         yield made
         # The worker looks whether it should stop whenever something arrives, or after two seconds.
         wake = threading.Timer(0.1, made.tasks["shop.ship"].delay, ({"order": 0},))
         wake.start()
     wake.join()
+    celery.signals.setup_logging.disconnect(_left_alone)
     made.close()
+
+
+def _left_alone(**_: Any) -> None:
+    """The logging of the process."""
 
 
 def by_name(spans: list[SpanData], name: str) -> list[SpanData]:
