@@ -227,13 +227,14 @@ def test_combinations_are_bounded_and_the_rest_is_one() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_counts_for_itself() -> None:
     program = (
-        "import os, threading\n"
+        "import os, signal, threading\n"
         "from fasttrace import durations\n"
         "durations.record('GET', '/', 200, 1.0)\n"
         "thread = threading.Thread(target=durations._lock.acquire)  # and never lets go\n"
         "thread.start()\n"
         "thread.join()\n"
         "if os.fork() == 0:\n"
+        "    signal.alarm(30)\n"
         "    durations.record('GET', '/child', 200, 1.0)\n"
         "    os._exit(list(durations.series())[0][0] != ('GET', '/child', 200))\n"
         "raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))\n"

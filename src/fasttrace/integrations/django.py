@@ -15,8 +15,9 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import got_request_exception
 
 from fasttrace.integrations import asgi, wsgi
+from fasttrace.integrations._applications import Applications
 from fasttrace.integrations._patch import replace, restore
-from fasttrace.integrations._server import KEY, Applications
+from fasttrace.integrations._server import KEY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

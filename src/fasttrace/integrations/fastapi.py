@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from fasttrace.integrations import asgi
-from fasttrace.integrations._server import Applications
+from fasttrace.integrations._applications import Applications
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

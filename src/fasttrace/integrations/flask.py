@@ -9,7 +9,8 @@ from __future__ import annotations
 from flask import Flask, got_request_exception, request
 
 from fasttrace.integrations import wsgi
-from fasttrace.integrations._server import KEY, Applications
+from fasttrace.integrations._applications import Applications
+from fasttrace.integrations._server import KEY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

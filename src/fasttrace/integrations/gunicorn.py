@@ -11,8 +11,8 @@ from inspect import iscoroutinefunction
 from gunicorn.app.base import BaseApplication
 
 from fasttrace.integrations import asgi, wsgi
+from fasttrace.integrations._applications import is_traced
 from fasttrace.integrations._patch import replace, restore
-from fasttrace.integrations._server import is_traced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

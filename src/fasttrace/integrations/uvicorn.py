@@ -10,7 +10,7 @@ from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fasttrace.integrations import asgi
-from fasttrace.integrations._server import ATTRIBUTE, Applications, is_traced
+from fasttrace.integrations._applications import ATTRIBUTE, Applications, is_traced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

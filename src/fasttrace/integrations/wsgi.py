@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from fasttrace import propagation
 from fasttrace._core import headers
-from fasttrace.context import UNTRACED, Context, Span, attach, detach
+from fasttrace.context import UNTRACED, Context, attach, detach
+from fasttrace.integrations._body import body
 from fasttrace.integrations._http import asks, known_method, split_authority
 from fasttrace.integrations._secrets import captured, clean_query
 from fasttrace.integrations._server import KEY, NO_PARENT, SERVER, Exchange, Server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any
 
-    from fasttrace._core import Tracer
+    from fasttrace._core import Span, Tracer
     from fasttrace.integrations._patch import Patch
     from fasttrace.integrations._server import Skip
 
@@ -33,8 +34,8 @@ class Traced:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Serve one request, as WSGI has it."""
-        body: Iterable[bytes] = serve(self._fasttrace_server, self.app, environ, start_response)
-        return body
+        answer: Iterable[bytes] = serve(self._fasttrace_server, self.app, environ, start_response)
+        return answer
 
 
 class TracingMiddleware(Traced):
@@ -85,7 +86,7 @@ def serve(server: Server, app: App, environ: Environ, start_response: Any) -> An
     if server.skips(environ, path):
         token = attach(UNTRACED)
         try:
-            return _body(None, UNTRACED, app(environ, start_response), environ)
+            return body(None, UNTRACED, app(environ, start_response), environ)
         finally:
             detach(UNTRACED, token)
     method = known_method(environ["REQUEST_METHOD"])
@@ -101,9 +102,9 @@ def serve(server: Server, app: App, environ: Environ, start_response: Any) -> An
         elif span._observed or server.record is not None:
             exchange = _Request(server, span, method, environ, start_response)
         if exchange is None:
-            return _body(None, span, app(environ, start_response), environ)
+            return body(None, span, app(environ, start_response), environ)
         try:
-            return _body(exchange, span, app(environ, exchange.start_response), environ)
+            return body(exchange, span, app(environ, exchange.start_response), environ)
         except BaseException as error:
             exchange.fail(error)
             raise
@@ -138,112 +139,6 @@ class _Request(Exchange):
         if server.response_headers:
             self.span.set_attributes(captured(fields, server.response_headers))
         return write
-
-
-def _body(exchange: _Request | None, node: Context | Span, result: Any, environ: Environ) -> Any:
-    """The answer as the application made it, with an eye on its end."""
-    kind = type(result)
-    if kind is list or kind is tuple:
-        # No code of the application's runs while it is sent.
-        return result if exchange is None else _Blocks(result, exchange)
-    wrapper = environ.get("wsgi.file_wrapper")
-    if isinstance(wrapper, type) and isinstance(result, wrapper):
-        # Servers know it by its class, and then send the file themselves.
-        if exchange is not None:
-            _watch_close(result, exchange)
-        return result
-    return _Sized(exchange, node, result) if hasattr(kind, "__len__") else _Body(exchange, node, result)
-
-
-class _Blocks(list[bytes]):
-    """An answer that is there already."""
-
-    __slots__ = ("_exchange",)
-
-    def __init__(self, blocks: Iterable[bytes], exchange: _Request) -> None:
-        list.__init__(self, blocks)
-        self._exchange = exchange
-
-    def close(self) -> None:
-        self._exchange.finish()
-
-
-class _Body:
-    """An answer that is made while it is sent."""
-
-    __slots__ = ("_exchange", "_iterable", "_next", "_node")
-
-    def __init__(self, exchange: _Request | None, node: Context | Span, iterable: Iterable[bytes]) -> None:
-        self._exchange = exchange
-        self._node = node
-        self._iterable = iterable
-        self._next: Callable[[], bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._next = self._run(iter, self._iterable).__next__
-        return self
-
-    def __next__(self) -> bytes:
-        if self._next is None:
-            self.__iter__()
-        node = self._node
-        token = attach(node)
-        try:
-            return self._next()  # type: ignore[misc]
-        except StopIteration:
-            if self._exchange is not None:
-                self._exchange.finish()
-            raise
-        except BaseException as error:
-            if self._exchange is not None:
-                self._exchange.fail(error)
-            raise
-        finally:
-            detach(node, token)
-
-    def close(self) -> None:
-        close = getattr(self._iterable, "close", None)
-        if close is not None:
-            self._run(close)
-        if self._exchange is not None:
-            self._exchange.finish()
-
-    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        node = self._node
-        token = attach(node)
-        try:
-            return function(*arguments)
-        except BaseException as error:
-            if self._exchange is not None:
-                self._exchange.fail(error)
-            raise
-        finally:
-            detach(node, token)
-
-
-class _Sized(_Body):
-    """One of which the server may ask the number of its blocks."""
-
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(self._iterable)  # type: ignore[arg-type]
-
-
-def _watch_close(result: Any, exchange: _Request) -> None:
-    original = getattr(result, "close", None)
-
-    def close() -> None:
-        try:
-            if original is not None:
-                original()
-        finally:
-            exchange.finish()
-
-    try:
-        result.close = close
-    except AttributeError:
-        exchange.finish()
 
 
 def _parent(environ: Environ) -> Context:
