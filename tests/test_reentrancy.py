@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import fasttrace
+from fasttrace import sampling
 from fasttrace.export import MemoryExporter
 from fasttrace.export.base import Batch
 
@@ -177,13 +178,18 @@ def test_a_handler_that_traces_every_record_neither_loops_nor_deadlocks(name: st
 # --- exporters
 
 
-def test_what_an_exporter_traces_does_not_feed_it_for_ever() -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"sampler": sampling.AlwaysOn()}, {"tail": [sampling.tail.error(), sampling.tail.latency(1e-9)]}],
+    ids=["default", "always on", "tail rules"],
+)
+def test_what_an_exporter_traces_does_not_feed_it_for_ever(settings: dict[str, Any]) -> None:
     def trace(batch: Batch) -> None:
-        with tracer.start_as_current_span("export"), tracer.start_as_current_span("request"):
-            pass
+        with tracer.start_as_current_span("export"), tracer.start_as_current_span("request") as span:
+            span.set_status(fasttrace.StatusCode.ERROR)
 
     exporter = Exporter(trace)
-    provider = fasttrace.TracerProvider(exporter=exporter, schedule_delay=0.005)
+    provider = fasttrace.TracerProvider(exporter=exporter, schedule_delay=0.005, **settings)
     tracer = provider.get_tracer("test")
     with tracer.start_as_current_span("operation"):
         provider.flush(5)

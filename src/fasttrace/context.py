@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fasttrace._core import Context, Span, SpanContext, TraceState, attach, current_node, current_span, detach
+from fasttrace._core.types import UNTRACED_KEY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Span", "SpanContext", "TraceState", "attach", "current_node", "current_span", "detach", "use"]
 
 # What is current during requests of our own: what is traced there is left out, or every batch would make another one.
-UNTRACED = Context(sampled=False)
+# Of the application's where a request is to be skipped.
+UNTRACED = Context(None, None, {UNTRACED_KEY: True}, sampled=False)
 
 
 class use:  # noqa: N801 - reads as a statement: with use(context):

@@ -12,6 +12,7 @@ import pytest
 from traced import Traced
 
 from fasttrace._core.layout import THRESHOLD_ASK, THRESHOLD_NEVER
+from fasttrace._core.types import UNTRACED_KEY, StatusCode
 
 
 class Recording:
@@ -239,6 +240,34 @@ def test_links_may_be_objects_of_others(foreign: Any) -> None:
         (8, {"b": 2}),
         (10, {}),
     ]
+
+
+@pytest.mark.parametrize("recorder", ["always on", "asks", "tail rules", "observes"])
+def test_below_what_is_untraced_nothing_is_recorded(make_traced: Any, recorder: str) -> None:
+    traced = make_traced()
+    core, given = traced.core, traced.recorder
+    if recorder == "asks":
+        given.thresholds = (THRESHOLD_ASK,) * 5
+        given.decide = lambda *_: (2, None, None)
+    elif recorder == "tail rules":
+        given.tail_rules, given.record_unsampled = (("error", 1),), True
+    given.observe = recorder == "observes"
+    untraced = core.context.Context(None, {"kept": "baggage"}, {UNTRACED_KEY: True}, sampled=False)
+    token = core.context.attach(untraced)
+    with traced.tracer.start_as_current_span("request") as request:
+        with traced.tracer.start_as_current_span("below") as below:
+            below.set_status(StatusCode.ERROR)
+        elsewhere = traced.tracer.start_span("elsewhere", context=core.context.Context(request))
+        elsewhere.end()
+    core.context.detach(untraced, token)
+    assert not any(span.is_recording() for span in (request, below, elsewhere))
+    assert traced.spans() == []
+    counters = given.counters()
+    assert (counters["started"], counters["sampled_out"], counters["active"]) == (3, 3, 0)
+    assert given.window()["requests"] == 0
+    with traced.tracer.start_as_current_span("after"):
+        pass
+    assert traced.span().name == "after"
 
 
 def test_a_view_belongs_to_one_node(core: Any) -> None:

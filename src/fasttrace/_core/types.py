@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Where a context keeps its baggage among the values that it carries.
 BAGGAGE_KEY = "fasttrace.baggage"
+# Among what a node carries: nothing below it is recorded, whatever samplers and tail rules would say.
+UNTRACED_KEY = "fasttrace.untraced"
 # What B3 and Jaeger call debug: the trace is wanted, whatever the samplers on its way would say.
 DEBUG_VALUES = {"debug": True}
 

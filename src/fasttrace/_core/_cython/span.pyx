@@ -82,6 +82,7 @@ from fasttrace._core._cython import context as context_module
 from fasttrace._core.tracestate import randomness, with_threshold
 from fasttrace._core.types import (
     BAGGAGE_KEY,
+    UNTRACED_KEY,
     InstrumentationScope,
     Link,
     SpanKind,
@@ -630,7 +631,7 @@ cdef int begin(Span span) except -1:
     cdef ft_generator *generator
     cdef Account *account
     cdef ft_mutex *mutex
-    cdef bint has_parent, local, sampled, explicit = False, only_record = False
+    cdef bint has_parent, local, sampled, explicit = False, only_record = False, never
     cdef int rule
     cdef Compare *compare
     cdef PyObject *added = NULL
@@ -687,7 +688,10 @@ cdef int begin(Span span) except -1:
     span.shard = ft_own_shard(recorder.ring.shard_count)
     compare = &recorder.compare[rule]
     sampled = ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
-    if recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
+    never = span.carried is not None and UNTRACED_KEY in span.carried
+    if never:
+        sampled = False
+    elif recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
         sampled = decide_slowly(recorder, span, rule, parent, sampled, &added, &only_record)
         generator = ft_own_generator(PROCESS)  # other threads may have run
     account = &recorder.accounts[span.shard]
@@ -695,7 +699,7 @@ cdef int begin(Span span) except -1:
     if sampled:
         span.flags |= TRACE_SAMPLED
         span.record_flags = FLAG_SAMPLED
-    elif not recorder.record_unsampled and not (only_record and recorder.processing is not None):
+    elif never or (not recorder.record_unsampled and not (only_record and recorder.processing is not None)):
         ft_lock(mutex)
         account.started += 1
         account.sampled_out += 1
@@ -708,7 +712,7 @@ cdef int begin(Span span) except -1:
                 span.options &= ~MAKE_CURRENT
         else:
             span.span_number = ft_rng_next_nonzero(&generator.rng)
-            if recorder.observing and not local:
+            if recorder.observing and not local and not never:
                 span.options |= LIGHT
                 span.generation = PROCESS.generation
                 span.recorder = recorder

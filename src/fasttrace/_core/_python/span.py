@@ -56,6 +56,7 @@ from fasttrace._core.layout import (
 from fasttrace._core.tracestate import randomness, with_threshold
 from fasttrace._core.types import (
     BAGGAGE_KEY,
+    UNTRACED_KEY,
     InstrumentationScope,
     Link,
     SpanKind,
@@ -548,14 +549,15 @@ class Span(Node):
             rule = (1 if valid._remote else 3) + (0 if valid._flags & TRACE_FLAG_SAMPLED else 1)
             if valid._decision == DEFERRED:
                 rule = 0
-        decision, added = recorder._decide(self, rule, parent, attributes, links)
+        never = self._carried is not None and UNTRACED_KEY in self._carried
+        decision, added = (None, None) if never else recorder._decide(self, rule, parent, attributes, links)
         if decision == DECISION_RECORD_AND_SAMPLE:
             self._flags |= TRACE_FLAG_SAMPLED
             self._record_flags = RECORD_FLAG_SAMPLED
-        elif not recorder.record_unsampled and not (
-            decision == DECISION_RECORD_ONLY and recorder.processor is not None
+        elif never or (
+            not recorder.record_unsampled and not (decision == DECISION_RECORD_ONLY and recorder.processor is not None)
         ):
-            self._leave_out(recorder, valid, parent_span, explicit, local)
+            self._leave_out(recorder, valid, parent_span, explicit, local or never)
             return
         self._span_id = _new_span_id(recorder)
         self._generation = generation
