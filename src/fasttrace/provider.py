@@ -100,7 +100,8 @@ class TracerProvider:
         )
         sampling.bind(self.sampler, self.recorder)
         # Only what somebody may want to see is timed while it is left out.
-        self.recorder.observe = bool(settings.incident) or settings.sources["control_file"] != "default"
+        chosen = settings.sources["control_file"] != "default" and (settings.control_file or "").lower() != "none"
+        self.recorder.observe = bool(settings.incident) or chosen
         self.pipeline = Pipeline(
             self.recorder,
             self.exporter,

@@ -310,3 +310,13 @@ def test_nobody_is_told_of_a_good_file_by_the_reader(
     path.write_text("ratio = 0.5\n")
     look(watched, clock)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(("given", "timed"), [(None, False), ("none", False), ("None", False), ("control.json", True)])
+def test_what_is_left_out_is_timed_only_where_a_control_file_was_chosen(
+    tmp_path: Path, given: str | None, timed: bool
+) -> None:
+    path = str(tmp_path / given) if given == "control.json" else given
+    provider = fasttrace.TracerProvider(exporter="none", control_file=path)
+    assert provider.recorder.observe is timed
+    provider.shutdown(5)
