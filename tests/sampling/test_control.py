@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fasttrace
 from fasttrace import config
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling import control, control_text
@@ -312,11 +313,11 @@ def test_nobody_is_told_of_a_good_file_by_the_reader(
     assert caplog.records == []
 
 
-@pytest.mark.parametrize(("given", "timed"), [(None, False), ("none", False), ("None", False), ("control.json", True)])
+@pytest.mark.parametrize(("chosen", "timed"), [(None, False), ("none", False), ("None", False), ("control.json", True)])
 def test_what_is_left_out_is_timed_only_where_a_control_file_was_chosen(
-    tmp_path: Path, given: str | None, timed: bool
+    tmp_path: Path, chosen: str | None, timed: bool
 ) -> None:
-    path = str(tmp_path / given) if given == "control.json" else given
+    path = str(tmp_path / chosen) if chosen == "control.json" else chosen
     provider = fasttrace.TracerProvider(exporter="none", control_file=path)
     assert provider.recorder.observe is timed
     provider.shutdown(5)
