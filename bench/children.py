@@ -36,15 +36,10 @@ def measure(script: str, subjects: Mapping[str, tuple[str, ...]], rounds: int) -
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}/v1/traces"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     children = {
-        name: subprocess.Popen(
-            [sys.executable, script, "--child", name, endpoint],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for names in subjects.values()
-        for name in names
+        name: subprocess.Popen([sys.executable, script, "--child", name, endpoint], **pipes)
+        for name in {name for names in subjects.values() for name in names}
     }
     found: dict[str, dict[str, list[float]]] = {case: {name: [] for name in names} for case, names in subjects.items()}
     try:

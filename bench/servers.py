@@ -28,6 +28,7 @@ from children import added, measure, sample
 RATIOS = {"100 % sampled": 1.0, "1 % sampled": 0.01, "100 %, and durations": 1.0}
 PROMISED = {"100 % sampled": 10, "1 % sampled": 10, "100 %, and durations": 10}
 SUBJECTS = ("bare", "ours", "stock", "lean")
+LEAN = {"exclude_spans": ["receive", "send"]}
 CALLS, BLOCKS = 250, 4
 HEADERS = [(name.encode(), value.encode()) for name, value in cases.REQUEST_HEADERS.items() if name != "traceparent"]
 
@@ -74,7 +75,7 @@ def ours(endpoint: str, case: str) -> tuple[Any, Callable[[], Any]]:
     from fasttrace.export import OTLPExporter
     from fasttrace.integrations.asgi import TracingMiddleware
 
-    provider = fasttrace.TracerProvider(exporter=OTLPExporter(endpoint), sampler=RATIOS[case], control_file="none")
+    provider = fasttrace.TracerProvider(exporter=OTLPExporter(endpoint), sampler=RATIOS[case])
     tracer = provider.get_tracer("bench")
     return TracingMiddleware(application, tracer=tracer, durations="durations" in case), lambda: provider.flush(60)
 

@@ -80,6 +80,7 @@ class Pipeline:
         self.schedule_delay = schedule_delay
         self.exit_timeout = exit_timeout
         self._resource = resource
+        self.schema_url = ""  # the resource's
         self._closed = False
         self._reset()
         lifecycle.register(self)
@@ -302,7 +303,7 @@ class Pipeline:
             scopes = self.recorder.scopes
             for scope in scopes[len(self._encoded_scopes) :]:
                 self._encoded_scopes.append((otlp.encode_scope(scope), scope.schema_url))
-            self._in_flight = RecordBatch(records, self._resource_bytes, self._encoded_scopes)
+            self._in_flight = RecordBatch(records, self._resource_bytes, self._encoded_scopes, self.schema_url)
             return self._in_flight
 
     def _encoded_resource(self) -> bytes:

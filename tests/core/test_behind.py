@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import threading
 import weakref
@@ -80,6 +79,18 @@ def test_what_a_processor_raises_reaches_nobody(processed: Traced) -> None:
     with processed.tracer.start_as_current_span("root"):
         pass
     assert processed.span().name == "root"
+
+
+def test_a_processor_that_refuses_a_span_has_it_dropped(processed: Traced) -> None:
+    refusing = processed.recorder.processor
+    refusing.on_end = lambda span: span.name != "renamed" or span.attributes.get("secret") is None
+    with processed.tracer.start_as_current_span("kept"):
+        pass
+    with processed.tracer.start_as_current_span("secret", attributes={"secret": "1234"}):
+        pass
+    assert [span.attributes.get("secret") for span in processed.spans()] == [None]
+    counters = processed.recorder.counters()
+    assert (counters["started"], counters["dropped_encode_error"], counters["active"]) == (2, 1, 0)
 
 
 def test_several_threads_end_a_span_and_its_processor_is_told_once(processed: Traced) -> None:
@@ -241,4 +252,5 @@ def test_a_view_belongs_to_one_node(core: Any) -> None:
         assert root._view is None
         root._view = view
         assert traced.tracer.start_span("child")._view is None
-    assert copy.copy(view) == root._view
+        assert root._view is view
+    assert root._view is None, "it may refer to the span in turn"

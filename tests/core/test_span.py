@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import Any
 
 import pytest
@@ -169,6 +170,51 @@ def test_an_exception_that_leaves_the_block_is_recorded(traced: Any) -> None:
     assert event.attributes["exception.type"] == "ZeroDivisionError"
     assert event.attributes["exception.message"] == "division by zero"
     assert "1 / 0" in event.attributes["exception.stacktrace"]
+
+
+def test_a_traceback_is_formatted_once_for_all_spans_that_its_exception_leaves(
+    traced: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formatted = []
+    original = traceback.format_exception
+    monkeypatch.setattr(traceback, "format_exception", lambda *given: formatted.append(given[1]) or original(*given))
+
+    def nested(depth: int, error: Exception) -> None:
+        with traced.tracer.start_as_current_span(f"{depth}"):
+            if depth == 0:
+                raise error
+            nested(depth - 1, error)
+
+    for error in (ValueError("x"), ValueError("x")):
+        with pytest.raises(ValueError, match="x"):
+            nested(3, error)
+    stacks = [span.events[0].attributes["exception.stacktrace"] for span in traced.spans()]
+    assert stacks[:4] == [stacks[0]] * 4
+    assert len(formatted) == 2
+    assert "raise error" in stacks[0]
+
+
+def test_no_exception_gets_the_traceback_of_one_that_has_gone(traced: Any) -> None:
+    """They may have the same type, message and address."""
+
+    def first() -> None:
+        raise ValueError("x")
+
+    def second() -> None:
+        raise ValueError("x")
+
+    for number in range(100):
+        name = ("first", "second")[number % 2]
+        with pytest.raises(ValueError, match="x"), traced.tracer.start_as_current_span(name):
+            (first, second)[number % 2]()
+    for span in traced.spans():
+        assert f"in {span.name}\n" in span.events[0].attributes["exception.stacktrace"]
+    noted = ValueError("x")
+    for note in ("said at once", "said later"):
+        noted.add_note(note)
+        with pytest.raises(ValueError, match="x"), traced.tracer.start_as_current_span("noted"):
+            raise noted
+        assert note in traced.span().events[0].attributes["exception.stacktrace"]
 
 
 def test_recording_and_status_can_be_switched_off(traced: Any) -> None:

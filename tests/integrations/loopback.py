@@ -50,6 +50,11 @@ def wait_for(ended: Spans, count: int) -> list[SpanData]:
     return found
 
 
+def shown(*spans: SpanData) -> str:
+    """All the text of spans, to look for what must not be there."""
+    return repr([(data.name, data.attributes, data.events, data.status) for data in spans])
+
+
 class _Threaded(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False

@@ -11,7 +11,7 @@ from typing import Any
 
 import origin
 import pytest
-from loopback import Spans, serving
+from loopback import Spans, serving, shown
 
 import fasttrace
 from fasttrace._core.types import StatusCode
@@ -119,10 +119,14 @@ def test_websocket_is_a_span_of_its_handshake(spans: Spans, everywhere: None, ur
 def test_raise_for_status_has_the_status(spans: Spans, everywhere: None, url: str) -> None:
     async def call(session: Any) -> None:
         with pytest.raises(aiohttp.ClientResponseError):
-            await session.get(f"{url}/status/503", raise_for_status=True)
+            await session.get(f"{url}/status/503?token=s3cret", raise_for_status=True)
+        with pytest.raises(aiohttp.TooManyRedirects):
+            await session.get(f"{url}/redirect?count=3&token=s3cret", max_redirects=1)
 
     run(call)
-    (span,) = spans()
+    span, *redirected = spans()
+    assert "s3cret" not in shown(span, *redirected)
+    assert [data.attributes["error.type"] for data in redirected[-1:]] == ["aiohttp.client_exceptions.TooManyRedirects"]
     assert span.attributes["http.response.status_code"] == 503
     assert span.status.status_code == StatusCode.ERROR
 

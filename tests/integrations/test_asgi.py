@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -198,6 +199,54 @@ def test_cancelled_request_ends_its_span_and_is_no_error(spans: Spans) -> None:
     assert [event.name for event in server.events] == ["cancelled"]
 
 
+def test_a_client_that_times_out_leaves_a_span_that_ends_with_the_work(spans: Spans) -> None:
+    go_on = threading.Event()
+
+    async def slow(request: Request) -> PlainTextResponse:
+        await asyncio.to_thread(go_on.wait, 60)
+        return PlainTextResponse("late")
+
+    with serving(TracingMiddleware(Starlette(routes=[Route("/", slow)]))) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(url, timeout=0.1)
+        assert spans() == []
+        go_on.set()
+        (server,) = wait_for(spans, 1)
+    assert (server.name, server.status.status_code) == ("GET /", StatusCode.UNSET)
+
+
+def test_a_timeout_inside_is_the_error_that_it_was(spans: Spans) -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(drive(TracingMiddleware(slow), "/"))
+    (server,) = spans()
+    assert (server.attributes["error.type"], server.status.status_code) == ("TimeoutError", StatusCode.ERROR)
+
+
+def test_a_request_leaves_nothing_for_the_garbage_collector(spans: Spans) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    middleware = TracingMiddleware(app)
+
+    def request() -> None:
+        with pytest.raises(StopIteration):
+            drive(middleware, "/").send(None)
+
+    request()
+    gc.collect()
+    gc.disable()
+    try:
+        request()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_mounted_routes_are_named_whole_and_without_values(spans: Spans) -> None:
     _, (server, _) = get("/api/acme/items/a/b", spans, 2)
     assert server.attributes["http.route"] == "/api/{tenant}/items/{item}"
@@ -304,7 +353,7 @@ def test_unconfigured_process_serves_as_if_nothing_were_there() -> None:
     assert provider.shutdown(timeout=5)
 
 
-async def drive(app: Any, path: str) -> list[Any]:
+async def drive(app: Any, path: str) -> Any:
     """Call an ASGI application without a server; the messages it sent."""
     sent: list[Any] = []
 

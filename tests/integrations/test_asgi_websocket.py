@@ -11,6 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import fasttrace
+from fasttrace import metrics
 from fasttrace._core.types import SpanKind, StatusCode
 from fasttrace.integrations.asgi import TracingMiddleware
 
@@ -92,6 +93,14 @@ def test_a_connection_is_one_span_from_its_request_to_its_close(spans: Spans) ->
     found = {key: tuple(value) if isinstance(value, list) else value for key, value in server.attributes.items()}
     assert expected.items() <= found.items()
     assert server.status.status_code == StatusCode.UNSET
+
+
+def test_a_connection_is_no_request_whose_duration_counts(spans: Spans) -> None:
+    with serving(TracingMiddleware(rooms(), durations=True)) as url:
+        with connect(address(url, "/leave/1000")):
+            pass
+        wait_for(spans, 1)
+    assert metrics.request_durations_text() == ""
 
 
 def test_a_refused_connection_is_403_and_no_error(spans: Spans) -> None:

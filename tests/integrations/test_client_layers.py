@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from loopback import Spans, serving
 import fasttrace
 from fasttrace._core.types import StatusCode
 from fasttrace.export import MemoryExporter, OTLPExporter, ZipkinExporter
-from fasttrace.integrations import _client, http_client
+from fasttrace.integrations import _layers, http_client
 from fasttrace.integrations import httpx as traced_httpx
 from fasttrace.integrations import urllib3 as traced_urllib3
 from fasttrace.integrations.httpx import AsyncTracingTransport, TracingTransport
@@ -40,7 +41,7 @@ def all_traced(**options: Any) -> Iterator[None]:
             module.instrument(**options)
             stack.callback(module.uninstrument)
         yield
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 @pytest.mark.parametrize("kind", [Requests, Urllib3, UrllibRequest, Httpx, AsyncHttpx], ids=lambda kind: kind.name)
@@ -80,7 +81,7 @@ def test_what_is_skipped_above_is_left_alone_below(spans: Spans, url: str) -> No
             assert json.loads(caller.get(f"{url}/echo")[1])["contexts"] == []
             assert fasttrace.current_span() is outer
     assert [span.name for span in spans()] == ["outer"]
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 def retrying(name: str, url: str) -> str:
@@ -183,6 +184,17 @@ def test_work_that_outlives_the_request_it_began_in_is_traced(spans: Spans, url:
         asyncio.run(call())
     first, later = spans()
     assert later.parent_span_id == first.span_id
+
+
+@pytest.mark.parametrize("response", [None, object(), SimpleNamespace(status_code="200", headers={}, extensions={})])
+def test_what_stands_in_for_a_response_passes_unchanged(spans: Spans, response: Any) -> None:
+    class Standing(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> Any:
+            return response
+
+    traced = TracingTransport(Standing(), capture_headers=["x"], trace_response=True)
+    assert traced.handle_request(httpx.Request("GET", "http://127.0.0.1/")) is response
+    assert len(spans()) == 1
 
 
 class Collector(BaseHTTPRequestHandler):

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 import origin
 import pytest
 from callers import CALLERS, Caller, closed_port
-from loopback import Spans, serving
+from loopback import Spans, serving, shown
 
 import fasttrace
 from fasttrace._core import InstrumentationScope, Tracer
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
 from fasttrace.export import MemoryExporter
-from fasttrace.integrations import _client
+from fasttrace.integrations import _client, _layers, _secrets
 from fasttrace.sampling import Rule, Rules, tail
 
 
@@ -53,7 +53,7 @@ def test_request_is_a_client_span_and_its_context_is_sent_once(spans: Spans, cal
     }
     assert span.status.status_code == StatusCode.UNSET
     assert span.scope.name.startswith("fasttrace.integrations.")
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 def test_span_is_a_child_of_what_is_current_and_leaves_that_current(spans: Spans, caller: Caller, url: str) -> None:
@@ -80,6 +80,20 @@ def test_url_shows_no_secrets(spans: Spans, caller: Caller, url: str) -> None:
     assert span.attributes["url.full"] == f"{url}/echo?token=REDACTED&flag&x=%20"
 
 
+@pytest.mark.parametrize("path", ["/slow", None])
+def test_exceptions_show_no_secrets_either(spans: Spans, caller: Caller, url: str, path: str | None) -> None:
+    with caller.traced(), closed_port() as port:
+        base = f"{url}{path}" if path else f"http://127.0.0.1:{port}/path"
+        with pytest.raises(Exception) as raised:
+            caller.get(f"{base}?a=1&token=s3cret&access_key=x", timeout=0.1)
+    (span,) = spans()
+    assert "s3cret" not in shown(span)
+    assert (span.status.status_code, len(span.events)) == (StatusCode.ERROR, 1)
+    if caller.name == "requests":
+        assert path or "token=s3cret" in str(raised.value)
+        assert path or "?a=1&token=REDACTED&access_key=REDACTED" in span.events[0].attributes["exception.message"]
+
+
 def test_timeout_is_recorded_and_raised(spans: Spans, caller: Caller, url: str) -> None:
     with caller.traced(), pytest.raises(Exception) as raised:
         caller.get(f"{url}/slow", timeout=0.1)
@@ -88,7 +102,7 @@ def test_timeout_is_recorded_and_raised(spans: Spans, caller: Caller, url: str) 
     assert span.status.status_code == StatusCode.ERROR
     assert [event.attributes["exception.type"] for event in span.events] == [caller.timeout_type]
     assert "http.response.status_code" not in span.attributes
-    assert _client._open == {}
+    assert _layers.opened == {}
 
 
 def test_refused_connection_is_recorded_and_raised(spans: Spans, caller: Caller) -> None:
@@ -142,7 +156,21 @@ def test_only_listed_headers_are_recorded(spans: Spans, caller: Caller, url: str
         "http.response.header.x-request": ["7"],
         "http.response.header.x-answer": ["42"],
     }
-    assert "s3cret" not in str(span)
+    assert "s3cret" not in shown(span)
+
+
+def test_listed_names_of_queries_are_recorded(
+    spans: Spans, caller: Caller, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_secrets, "_allowed", frozenset())
+    try:
+        with caller.traced(capture_query=["page_token"]):
+            caller.get(f"{url}/echo?page_token=abc&token=abc")
+    finally:
+        monkeypatch.undo()
+        _secrets._verdict.cache_clear()
+    (span,) = spans()
+    assert span.attributes["url.full"] == f"{url}/echo?page_token=abc&token=REDACTED"
 
 
 def test_unknown_methods_do_not_make_new_names(spans: Spans, caller: Caller, url: str) -> None:

@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from fasttrace.integrations import _secrets
-from fasttrace.integrations._secrets import allow, capture, captured, clean_query, clean_url
+from fasttrace.integrations._secrets import allow, capture, captured, clean_query, clean_url, hidden
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
@@ -23,6 +23,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP
         *("passwd", "pwd", "secret", "client_secret", "signature", "sig", "code", "session", "sessionid", "PHPSESSID"),
         *("jwt", "AWSAccessKeyId", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Goog-Signature"),
         *("GoogleAccessId", "Authorization", "auth", "user%5Bpassword%5D", "%74oken", "csrf_token", "Key-Pair-Id"),
+        *("db_pwd", "X-Sig", "code_verifier", "passphrase", "user.pass", "otp"),
     ],
 )
 def test_values_that_are_secret_by_name_are_redacted(name: str) -> None:
@@ -38,7 +39,7 @@ def test_values_that_are_secret_by_name_are_redacted(name: str) -> None:
         "",
         "flag",
         "page=2&sort=asc&q=tea+pot",
-        "sort_key=name&primary_keyword=x&country_code=de&author=kafka&encode=1&monkey=1",
+        "sort_key=name&primary_keyword=x&country_code=de&author=kafka&encode=1&monkey=1&compass=n&signal=3&passengers=2",
         "from=2026-11-24T10%3A00%3A00.123456Z&to=2026-11-25T10:00:00+01:00",
         f"id={uuid.UUID(int=0x12345678123456781234567812345678)}",
         "ids=1,2,3,4,5,6,7,8,9,10,11,12,13&n=12345678901234567890123456789012",
@@ -93,6 +94,12 @@ def test_random_text_is_recognised_nearly_always() -> None:
 )
 def test_url_shows_no_password_no_secret_and_no_fragment(url: str, expected: str) -> None:
     assert clean_url(url) == expected
+
+
+def test_what_is_hidden_of_a_url_can_be_hidden_in_a_text() -> None:
+    url = "https://user:hunter2@shop.test/a?x=1&token=abc&sig=z#part"
+    assert hidden(url) == [("user:hunter2@", ""), ("token=abc", "token=REDACTED"), ("sig=z", "sig=REDACTED")]
+    assert hidden("https://shop.test/@a?x=1") == hidden("https://shop.test") == hidden("") == []
 
 
 def test_listed_names_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

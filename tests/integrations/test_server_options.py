@@ -18,7 +18,6 @@ from fasttrace.errors import ConfigurationError
 from fasttrace.integrations import asgi, wsgi
 from fasttrace.integrations._server import Server
 
-TEXT = [("Content-Type", "text/plain")]
 SECRETS = {"authorization": "Bearer secret", "cookie": "session=secret", "x-api-key": "secret"}
 
 

@@ -15,7 +15,9 @@ from loopback import Spans
 
 import fasttrace
 from fasttrace._core.types import SpanKind, StatusCode
+from fasttrace.export import MemoryExporter
 from fasttrace.integrations import sqlite3 as integration
+from fasttrace.sampling import Rule, Rules
 
 tracer = fasttrace.get_tracer("tests")
 
@@ -227,6 +229,16 @@ def test_unsampled_statements_record_nothing_and_read_nothing(shop: sqlite3.Conn
 
     assert statements_of("sqlite").known(statement) is None
     fasttrace.shutdown(timeout=10)
+
+
+def test_head_rules_see_the_statement(shop: sqlite3.Connection) -> None:
+    exporter = MemoryExporter()
+    rules = Rules([Rule(attributes={"db.collection.name": "orders"}, sample=True)], default=False)
+    fasttrace.configure(exporter=exporter, sampler=rules)
+    shop.execute("SELECT 1")
+    shop.execute("SELECT id FROM orders")
+    fasttrace.shutdown(timeout=10)
+    assert [span.name for span in exporter.spans] == ["SELECT orders"]
 
 
 def test_aiosqlite_is_left_alone_since_its_threads_know_no_task(spans: Spans) -> None:

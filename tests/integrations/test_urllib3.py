@@ -14,8 +14,7 @@ from callers import closed_port
 from loopback import Spans, serving
 
 import fasttrace
-from fasttrace.integrations._client import add_headers
-from fasttrace.integrations.urllib3 import instrument, uninstrument
+from fasttrace.integrations.urllib3 import add_headers, instrument, uninstrument
 
 
 @pytest.fixture(scope="module")

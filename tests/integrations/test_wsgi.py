@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import threading
@@ -18,7 +19,7 @@ from fasttrace._core.types import SpanKind, StatusCode
 from fasttrace.integrations.wsgi import TracingMiddleware
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+TEXT = (("Content-Type", "text/plain; charset=utf-8"),)  # servers add to the list that they are given
 
 
 class Broken(Exception):
@@ -122,7 +123,7 @@ def test_iterable_is_iterated_late_and_closed_once_with_its_context(spans: Spans
     log: list[str] = []
 
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         log.append("called")
         return Answer(log)
 
@@ -137,7 +138,7 @@ def test_iterable_is_iterated_late_and_closed_once_with_its_context(spans: Spans
 
 def test_nothing_is_current_between_the_blocks(spans: Spans) -> None:
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         for _ in range(2):
             inside("block")
             yield b"block"
@@ -150,7 +151,7 @@ def test_nothing_is_current_between_the_blocks(spans: Spans) -> None:
 
 def test_start_response_may_be_called_late_and_by_a_generator(spans: Spans) -> None:
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("503 Later", TEXT)
+        start_response("503 Later", [*TEXT])
         yield b"later"
 
     with serving_wsgi(validator(TracingMiddleware(validator(app)))) as url:
@@ -162,11 +163,11 @@ def test_start_response_may_be_called_late_and_by_a_generator(spans: Spans) -> N
 
 def test_start_response_may_be_called_again_with_an_exception(spans: Spans) -> None:
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         try:
             fail("too late")
         except Broken:
-            start_response("500 Sorry", TEXT, sys.exc_info())
+            start_response("500 Sorry", [*TEXT], sys.exc_info())
         return [b"sorry"]
 
     with serving_wsgi(validator(TracingMiddleware(validator(app)))) as url:
@@ -178,11 +179,11 @@ def test_start_response_may_be_called_again_with_an_exception(spans: Spans) -> N
 
 def test_an_exception_after_the_headers_is_the_server_s_to_raise(spans: Spans) -> None:
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)(b"sent already")
+        start_response("200 OK", [*TEXT])(b"sent already")
         try:
             fail("after the headers")
         except Broken:
-            start_response("500 Sorry", TEXT, sys.exc_info())
+            start_response("500 Sorry", [*TEXT], sys.exc_info())
         return []
 
     with serving_wsgi(TracingMiddleware(app)) as url:
@@ -195,7 +196,7 @@ def test_an_exception_after_the_headers_is_the_server_s_to_raise(spans: Spans) -
 
 def test_write_is_the_server_s(spans: Spans) -> None:
     def app(environ: Any, start_response: Any) -> Any:
-        write = start_response("200 OK", TEXT)
+        write = start_response("200 OK", [*TEXT])
         write(b"written, ")
         return [b"returned"]
 
@@ -223,7 +224,7 @@ def test_an_exception_while_iterating_passes_and_the_answer_is_closed(spans: Spa
     log: list[str] = []
 
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         return Answer(log, fail_at=1)
 
     with pytest.raises(Broken, match="in the middle"):
@@ -249,7 +250,7 @@ def test_a_client_that_goes_away_closes_the_answer_and_ends_the_span(spans: Span
     closed = threading.Event()
 
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         try:
             while True:
                 yield b"again\n" * 10_000
@@ -264,6 +265,36 @@ def test_a_client_that_goes_away_closes_the_answer_and_ends_the_span(spans: Span
     assert server.status.status_code == StatusCode.UNSET
 
 
+def test_a_client_that_times_out_leaves_a_span_that_ends_with_the_work(spans: Spans) -> None:
+    go_on = threading.Event()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        go_on.wait(60)
+        start_response("200 OK", [*TEXT])
+        return [b"late"]
+
+    with serving_wsgi(TracingMiddleware(app)) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(url, timeout=0.1)
+        assert spans() == []
+        go_on.set()
+        (server,) = wait_for(spans, 1)
+    assert (server.name, server.status.status_code) == ("GET", StatusCode.UNSET)
+
+
+@pytest.mark.parametrize("app", [listed, lambda environ, start_response: iter((b"a", b"b"))])
+def test_a_request_leaves_nothing_for_the_garbage_collector(spans: Spans, app: Any) -> None:
+    middleware = TracingMiddleware(app)
+    call(middleware)
+    gc.collect()
+    gc.disable()
+    try:
+        call(middleware)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_a_file_is_still_the_server_s_to_send(spans: Spans) -> None:
     log: list[str] = []
 
@@ -273,7 +304,7 @@ def test_a_file_is_still_the_server_s_to_send(spans: Spans) -> None:
             super().close()
 
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         return environ["wsgi.file_wrapper"](File(b"a file"))
 
     environ = environment(**{"wsgi.file_wrapper": FileWrapper})
@@ -331,7 +362,7 @@ def test_an_unsampled_request_hands_its_decision_on_to_every_block() -> None:
     seen: list[Any] = []
 
     def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         for _ in range(2):
             seen.append(fasttrace.inject({}).get("traceparent", ""))
             yield b"block"
@@ -353,7 +384,7 @@ def test_baggage_and_other_formats_arrive(spans: Spans) -> None:
 
     def app(environ: Any, start_response: Any) -> Any:
         seen.append(dict(fasttrace.baggage.get_all()))
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [*TEXT])
         return []
 
     call(TracingMiddleware(app), environment(HTTP_TRACEPARENT=PARENT, HTTP_BAGGAGE="tenant=acme"))

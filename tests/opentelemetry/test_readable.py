@@ -240,6 +240,8 @@ def test_a_span_that_has_ended_is_not_rewritten_in_silence(
     assert [record.levelname for record in caplog.records] == ["ERROR"], "once"
     assert "_on_ending" in caplog.text
     assert memory.get_finished_spans() == (), "it goes to nobody who relies on the change"
+    assert traced.spans() == {}, "and on no wire"
+    assert traced.provider.native.stats()["dropped"]["encode_error"] == 3
 
 
 def _assigning(self: Any, span: Any) -> None:

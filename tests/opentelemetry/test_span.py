@@ -56,9 +56,9 @@ def test_no_python_frame_runs_per_span(traced: Any) -> None:
         with tracer.start_as_current_span("span", attributes={"a": 1}) as span:
             span.set_attribute("key", "value")
             span.add_event("event", {"a": 1})
-            with tracer.start_as_current_span("child"):
+            with tracer.start_as_current_span("child", kind=SpanKind.CLIENT):
                 pass
-            tracer.start_span("other").end()
+            tracer.start_span("other", kind=SpanKind.PRODUCER, context=None).end()
 
     spans()  # the first span starts the thread
     sys.setprofile(profile)
@@ -67,6 +67,22 @@ def test_no_python_frame_runs_per_span(traced: Any) -> None:
     finally:
         sys.setprofile(None)
     assert frames == ["test_no_python_frame_runs_per_span.<locals>.spans"]
+
+
+def test_a_span_passes_for_the_sdks_where_the_sdk_is_loaded(program: Any) -> None:
+    assert "True True False" in program(
+        """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import Span
+
+        import fasttrace
+        from fasttrace.opentelemetry import TracerProvider
+
+        provider = TracerProvider(exporter="none")
+        with provider.get_tracer("otel").start_as_current_span("ours") as span:
+            print(isinstance(span, Span), isinstance(span, trace.Span), isinstance(fasttrace.Span, Span))
+        """
+    )
 
 
 def test_reads_give_opentelemetrys_types(traced: Any) -> None:

@@ -300,6 +300,27 @@ def test_an_opentelemetry_program_is_captured_too() -> None:
     assert out == "outer\n└─ inner\n"
 
 
+def test_processors_that_opentelemetry_adds_within_a_block_stand_behind_the_capture() -> None:
+    pytest.importorskip("opentelemetry.sdk.trace")
+    out = run(
+        "from opentelemetry import trace\n"
+        "from opentelemetry.sdk.trace import SpanProcessor\n"
+        "import fasttrace.opentelemetry\n"
+        "from fasttrace.testing import capture_spans\n"
+        "fasttrace.opentelemetry.install(exporter='none')\n"
+        "class Renaming(SpanProcessor):\n"
+        "    def _on_ending(self, span): span.update_name('renamed')\n"
+        "    def on_end(self, span): pass\n"
+        "provider, tracer = trace.get_tracer_provider(), trace.get_tracer('app')\n"
+        "with capture_spans() as spans:\n"
+        "    provider.add_span_processor(Renaming())\n"
+        "    with tracer.start_as_current_span('outer'): pass\n"
+        "with tracer.start_as_current_span('later') as later: pass\n"
+        "print(spans.tree(), later.name)\n"
+    )
+    assert out == "renamed renamed\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_may_go_on_tracing(exporter: MemoryExporter) -> None:
     with capture_spans() as spans:

@@ -68,6 +68,7 @@ def test_a_package_that_is_there_before_pytest_is_no_warning() -> None:
     assert AssertionRewriter.is_rewrite_disabled(fasttrace.__doc__ or "")
 
 
+@pytest.mark.servers
 def test_each_test_has_its_own_also_in_several_processes(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     tests = """

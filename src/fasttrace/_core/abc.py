@@ -192,13 +192,18 @@ class Otlp(Protocol):
         ...
 
     def assemble(
-        self, records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b""
+        self,
+        records: bytes,
+        resource: bytes,
+        scopes: Sequence[tuple[bytes, str]],
+        suffix: bytes = b"",
+        schema_url: str = "",
     ) -> bytes:
         """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
 
         ``resource`` is the body of a ``Resource``; ``scopes[i]`` the encoded scope body and schema URL of
-        scope index i; ``suffix`` is appended to every span's body. Raises ValueError for bytes that are
-        not whole span records or name a scope that is not there.
+        scope index i; ``suffix`` is appended to every span's body; ``schema_url`` is the resource's. Raises
+        ValueError for bytes that are not whole span records or name a scope that is not there.
         """
         ...
 
@@ -515,8 +520,8 @@ class Recorder(Protocol):
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
     out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
     tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there; what they raise is ignored, and
-    what the sampler wants only recorded is theirs alone.
+    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
+    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.

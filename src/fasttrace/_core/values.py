@@ -81,8 +81,6 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
 
     Never raises: what an exception's own methods refuse to tell is left out.
     """
-    from traceback import format_exception
-
     kind = type(exception)
     module = getattr(kind, "__module__", "") or ""
     name = getattr(kind, "__qualname__", "") or kind.__name__
@@ -92,11 +90,40 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
     except Exception:  # a broken __str__ must not reach the application
         attributes["exception.message"] = ""
     try:
-        attributes["exception.stacktrace"] = "".join(format_exception(kind, exception, exception.__traceback__))
+        attributes["exception.stacktrace"] = _stacktrace(exception, attributes["exception.message"])
     except Exception:
         attributes["exception.stacktrace"] = ""
     attributes["exception.escaped"] = "True" if escaped else "False"
     return attributes
+
+
+# The exception that was formatted last, and its text. Read and replaced as a whole: threads that raise at once format
+# more often than they need to. It keeps code alive, but neither the exception nor a frame.
+_last: tuple[tuple[Any, ...], tuple[Any, ...], str] = ((), (), "")
+
+
+def _stacktrace(exception: BaseException, message: str) -> str:
+    """The traceback as text, the same for all spans that an exception leaves: made for the innermost of them."""
+    global _last
+    from traceback import format_exception
+
+    # An id is used again once an exception has gone: what else the text is made of has to be the same, too.
+    cause, context = exception.__cause__, exception.__context__
+    notes = tuple(getattr(exception, "__notes__", ()))
+    identity = (id(exception), type(exception), message, id(cause), id(context), notes)
+    steps = []
+    step = exception.__traceback__
+    while step is not None:
+        steps.append((step.tb_frame.f_code, step.tb_lasti))
+        step = step.tb_next
+    # From the innermost outwards: on its way up an exception gets more steps in front.
+    steps.reverse()
+    path = tuple(steps)
+    known, known_path, text = _last
+    if known != identity or path[: len(known_path)] != known_path:
+        text = "".join(format_exception(type(exception), exception, exception.__traceback__))
+        _last = (identity, path, text)
+    return text
 
 
 def exception_description(exception: BaseException) -> str:

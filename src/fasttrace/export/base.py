@@ -139,14 +139,16 @@ class RecordBatch(Batch):
         records: bytes,
         resource_bytes: bytes,
         encoded_scopes: list[tuple[bytes, str]],
+        schema_url: str = "",
     ) -> None:
         super().__init__(None)
         self.records = records
         self._resource_bytes = resource_bytes
         self._encoded_scopes = encoded_scopes
+        self._schema_url = schema_url
 
     def _assemble(self) -> bytes:
-        return otlp.assemble(self.records, self._resource_bytes, self._encoded_scopes)
+        return otlp.assemble(self.records, self._resource_bytes, self._encoded_scopes, b"", self._schema_url)
 
     def __len__(self) -> int:
         if self._count is None:

@@ -1,18 +1,13 @@
-"""The life of a CLIENT span of HTTP: name, headers, answer, error, resends (OpenTelemetry, "HTTP client").
-
-Where one client stands on another (requests on urllib3 on http.client) the one that the application called makes the
-span. Those below find it under what is current, and make spans only of what they send again on their own.
-"""
+"""The life of a CLIENT span of HTTP: name, headers, answer, error, resends (OpenTelemetry, "HTTP client")."""
 
 from __future__ import annotations
 
-import sys
-
-from fasttrace._core import Context, SpanKind, StatusCode
+from fasttrace._core import SpanKind, StatusCode
+from fasttrace._core.values import exception_attributes, exception_description
 from fasttrace._version import __version__
-from fasttrace.context import UNTRACED, attach, current_node, detach
 from fasttrace.integrations._http import asks, heed_trace_response, known_method, note_exception, split_authority
-from fasttrace.integrations._secrets import capture, captured, clean_url
+from fasttrace.integrations._layers import PASS, RESEND_COUNT, TOP, Open, Untraced, opened, times_sent
+from fasttrace.integrations._secrets import allow, capture, captured, clean_url, hidden
 from fasttrace.propagation import inject
 from fasttrace.propagation.carrier import first
 from fasttrace.provider import get_tracer
@@ -26,39 +21,20 @@ if TYPE_CHECKING:
 
     Skip = Iterable[str] | Callable[[str], bool] | None
 
-__all__ = ["POOL", "TOP", "WIRE", "Client", "add_headers"]
+__all__ = ["Client"]
 
 CLIENT = SpanKind.CLIENT
-RESEND_COUNT = "http.request.resend_count"
-# What stands on what: a client leaves the requests of those above it alone.
-WIRE, POOL, TOP, _ALL = 1, 2, 3, 4
-_PASS, _SKIP = -1, -2
+_SKIP = -2
 _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
-
-
-class _Open:
-    """A request that is under way: whose it is, and how often the next one below (``sender``) has sent it."""
-
-    __slots__ = ("attempts", "rank", "request", "sender", "span")
-
-    def __init__(self, rank: int, request: Any, span: Span | None) -> None:
-        self.rank = rank
-        self.request = request
-        self.span = span
-        self.sender = 0
-        self.attempts = 0
-
-
-# By the node that is current meanwhile: a mark that ends with the request, also for tasks that were started inside.
-_open: dict[Any, _Open] = {}
 
 
 class Client:
     """Traces the requests of one library, or of one client of it; a subclass knows what its requests look like.
 
     ``skip``: the beginnings of URLs, or a function of a URL, of requests that get neither a span nor headers.
-    ``capture_headers``: the names of headers of requests and responses to be recorded. ``trace_response``: keep a
-    trace whose callee says in its ``traceresponse`` that it does. ``tracer``: by default the process's.
+    ``capture_headers``: the names of headers of requests and responses to be recorded. ``capture_query``: names in
+    queries whose values are recorded whatever they look like, in this process. ``trace_response``: keep a trace whose
+    callee says in its ``traceresponse`` that it does. ``tracer``: by default the process's.
     """
 
     rank = TOP
@@ -66,9 +42,9 @@ class Client:
 
     def __init__(
         self,
-        *,
         skip: Skip = None,
         capture_headers: Iterable[str] = (),
+        capture_query: Iterable[str] = (),
         trace_response: bool = False,
         tracer: Tracer | None = None,
     ) -> None:
@@ -77,6 +53,8 @@ class Client:
         self._request_headers = capture(capture_headers, "request")
         self._response_headers = capture(capture_headers, "response")
         self._trace_response = trace_response
+        if capture_query:
+            allow(capture_query)
 
     # --- what a subclass says of its requests
 
@@ -87,6 +65,10 @@ class Client:
     def url(self, request: Any) -> str:
         """The URL, absolute."""
         return str(request.url)
+
+    def urls(self, request: Any) -> tuple[str, ...]:
+        """The URLs that an error may name."""
+        return (self.url(request),)
 
     def template(self, request: Any) -> str:
         """The template of the URL's path, if the application has said which, or ""."""
@@ -112,15 +94,19 @@ class Client:
         """Status code, version of HTTP (as text or as http.client has it) and headers of a response."""
         raise NotImplementedError
 
+    def retried(self, response: Any) -> int:
+        """How often a response says that its request was sent again, by whatever is below."""
+        return 0
+
     # --- around a call
 
     def send(self, request: Any, call: Callable[[], Any]) -> Any:
         """Send a request by ``call()``, traced; what it returns or raises."""
         resent = self.count(request)
-        if resent == _PASS:
+        if resent == PASS:
             return call()
         if resent == _SKIP:
-            with _Untraced():
+            with Untraced():
                 return call()
         attributes = self.attributes(request, resent) if asks(self._tracer) else None
         with self._tracer.start_as_current_span(self.name(request), None, CLIENT, attributes) as span:
@@ -129,24 +115,24 @@ class Client:
                 return call()
             self.describe(span, request, resent, attributes)
             self.propagate(request)
-            opened = _open[span] = _Open(self.rank, request, span)
+            under_way = opened[span] = Open(self.rank, request, span)
             try:
                 response = call()
             except BaseException as error:
-                note_exception(span, error)
+                self.failed(span, request, error)
                 raise
             finally:
-                del _open[span]
-            self.answered(span, response, opened.attempts)
+                del opened[span]
+            self.answered(span, response, under_way.attempts)
             return response
 
     async def send_async(self, request: Any, call: Callable[[], Awaitable[Any]]) -> Any:
         """Send a request by ``await call()``, traced; what it returns or raises."""
         resent = self.count(request)
-        if resent == _PASS:
+        if resent == PASS:
             return await call()
         if resent == _SKIP:
-            with _Untraced():
+            with Untraced():
                 return await call()
         attributes = self.attributes(request, resent) if asks(self._tracer) else None
         with self._tracer.start_as_current_span(self.name(request), None, CLIENT, attributes) as span:
@@ -155,15 +141,15 @@ class Client:
                 return await call()
             self.describe(span, request, resent, attributes)
             self.propagate(request)
-            opened = _open[span] = _Open(self.rank, request, span)
+            under_way = opened[span] = Open(self.rank, request, span)
             try:
                 response = await call()
             except BaseException as error:
-                note_exception(span, error)
+                self.failed(span, request, error)
                 raise
             finally:
-                del _open[span]
-            self.answered(span, response, opened.attempts)
+                del opened[span]
+            self.answered(span, response, under_way.attempts)
             return response
 
     def begin(self, request: Any, resent: int) -> Span:
@@ -181,24 +167,18 @@ class Client:
             self.answered(span, response)
         span.end()
 
-    def fail(self, span: Span, error: BaseException) -> None:
+    def fail(self, span: Span, request: Any, error: BaseException) -> None:
         """What ``begin`` began has failed."""
-        note_exception(span, error)
+        self.failed(span, request, error)
         span.__exit__(type(error), error, error.__traceback__)
 
     # --- its parts
 
     def count(self, request: Any) -> int:
         """How often a request has been sent by clients below the one that made its span; negative to leave it alone."""
-        node = current_node()
-        if node is not None:
-            if node is UNTRACED or (type(node) is Context and _suppressed(node)):
-                return _PASS
-            outer = _open.get(node)
-            if outer is None and type(node) is Context:
-                outer = _open.get(node.span)
-            if outer is not None and (outer.rank > self.rank or (outer.rank == self.rank and outer.request is request)):
-                return self._below(outer, request)
+        resent = times_sent(self.rank, request, self.reason)
+        if resent != 0:
+            return resent
         return _SKIP if self._skip is not None and self._skips(self._skip, request) else 0
 
     def _skips(self, skip: Callable[[str], bool], request: Any) -> bool:
@@ -206,18 +186,6 @@ class Client:
             return skip(self.url(request))
         except Exception:
             return False  # a function of the user's own: the request goes on
-
-    def _below(self, outer: _Open, request: Any) -> int:
-        span = outer.span
-        if span is None or self.rank < outer.sender:
-            return _PASS
-        attempts = outer.attempts
-        outer.attempts = attempts + 1
-        outer.sender = self.rank
-        if attempts == 0:
-            return _PASS
-        span.add_event("http.resend", {RESEND_COUNT: attempts, **self.reason(request)})
-        return attempts
 
     def name(self, request: Any) -> str:
         """What a span is called before anything else is known of it."""
@@ -267,37 +235,50 @@ class Client:
         return attributes
 
     def answered(self, span: Span, response: Any, attempts: int = 0) -> None:
-        """Put on a span what the answer says."""
+        """Put on a span what the answer says; ``attempts`` is how often clients below were seen to send it."""
         try:
             status, version, headers = self.answer(response)
+            span.set_attribute("http.response.status_code", status)
+            if status >= 400:
+                span.set_attribute("error.type", str(status))
+                span.set_status(StatusCode.ERROR)
+            version = _VERSIONS.get(version, version)
+            if type(version) is str:
+                span.set_attribute("network.protocol.version", version)
+            if self._response_headers:
+                span.set_attributes(captured(headers, self._response_headers))
+            if self._trace_response:
+                heed_trace_response(span, first(headers, "traceresponse"))
+            retried = 0 if attempts else self.retried(response)
+            if retried:
+                span.set_attribute(RESEND_COUNT, retried)
         except Exception:
-            return  # no response as they are
-        if self._trace_response:
-            heed_trace_response(span, first(headers, "traceresponse"))
-        span.set_attribute("http.response.status_code", status)
-        version = _VERSIONS.get(version, version)
-        if type(version) is str:
-            span.set_attribute("network.protocol.version", version)
-        if self._response_headers:
-            span.set_attributes(captured(headers, self._response_headers))
-        if status >= 400:
-            span.set_attribute("error.type", str(status))
-            span.set_status(StatusCode.ERROR)
+            pass  # no response as they are, but what stands in for one in a test
+
+    def failed(self, span: Span, request: Any, error: BaseException) -> None:
+        """Put on a span what its own exit does not, or all there is where an exception shows secrets of the URL."""
+        note_exception(span, error)
+        if not isinstance(error, Exception) or not span.is_recording():
+            return
+        try:
+            secrets = [secret for url in self.urls(request) for secret in hidden(url)]
+            if not secrets:
+                return
+            parts = exception_attributes(error, False)
+            for name in ("exception.message", "exception.stacktrace"):
+                parts[name] = _without(secrets, parts[name])
+            span.record_exception(error, parts)
+            span.set_status(StatusCode.ERROR, _without(secrets, exception_description(error)))
+        except Exception:
+            pass  # a request that is not as they are
+        else:
+            span.end()
 
 
-class _Untraced:
-    """``with _Untraced():`` the clients below leave the request alone, too; spans of the application are as ever."""
-
-    __slots__ = ("_node", "_token")
-
-    def __enter__(self) -> None:
-        self._node = node = Context(current_node())
-        self._token = attach(node)
-        _open[node] = _Open(_ALL, None, None)
-
-    def __exit__(self, *exception: object) -> None:
-        del _open[self._node]
-        detach(self._node, self._token)
+def _without(secrets: list[tuple[str, str]], text: str) -> str:
+    for secret, shown in secrets:
+        text = text.replace(secret, shown)
+    return text
 
 
 def _skipping(skip: Skip) -> Callable[[str], bool] | None:
@@ -305,32 +286,3 @@ def _skipping(skip: Skip) -> Callable[[str], bool] | None:
         return skip
     beginnings = (skip,) if isinstance(skip, str) else tuple(skip)
     return lambda url: url.startswith(beginnings)
-
-
-def _suppressed(node: Context) -> bool:
-    """Whether OpenTelemetry's context says so, as around the requests of its own exporters of metrics and logs."""
-    view: Any = node._view
-    if view is None:
-        return False
-    api: Any = sys.modules.get("opentelemetry.context")
-    return any(
-        view.get(getattr(api, name, None))
-        for name in ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
-    )
-
-
-def add_headers(carrier: Any, headers: Mapping[str, str]) -> Any:
-    """A copy of a mapping of headers, or a new one for None, with these in place of those with the same names."""
-    if carrier is None:
-        return dict(headers)
-    made = carrier.copy() if hasattr(carrier, "copy") else dict(carrier)
-    if type(made) is dict:
-        for name in [name for name in made if _lower(name) in headers]:
-            del made[name]
-    for name, value in headers.items():
-        made[name] = value
-    return made
-
-
-def _lower(name: Any) -> Any:
-    return name.decode("latin-1").lower() if isinstance(name, bytes) else name.lower()

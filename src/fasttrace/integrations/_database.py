@@ -73,7 +73,7 @@ class Switch:
 class Database:
     """One database as its spans name it; one object for a connection, a client or an engine."""
 
-    __slots__ = ("attributes", "code", "statements", "tracer")
+    __slots__ = ("attributes", "code", "quiet", "statements", "tracer")
 
     def __init__(
         self,
@@ -86,6 +86,8 @@ class Database:
         code: Callable[[Exception], str] | None = None,
     ) -> None:
         self.tracer = tracer
+        # Whether what no span is above is left out; for the integration to heed.
+        self.quiet = False
         # What the database itself calls an error.
         self.code = code or status_code
         self.statements: Any = statements or statements_of(system)

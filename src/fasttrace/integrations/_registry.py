@@ -30,15 +30,18 @@ TABLE = {
     "http_client": (("http.client", "urllib.request"), ""),
     "sqlite3": (("sqlite3",), ""),
     "psycopg": (("psycopg",), "psycopg"),
+    "psycopg_pool": (("psycopg_pool",), "psycopg_pool"),
     "sqlalchemy": (("sqlalchemy",), "sqlalchemy"),
     "redis": (("redis",), "redis"),
     "celery": (("celery",), "celery"),
+    "aiokafka": (("aiokafka",), "aiokafka"),
+    "confluent_kafka": (("confluent_kafka",), "confluent-kafka"),
     "logging": (("logging",), ""),
     "structlog": (("structlog",), "structlog"),
     "loguru": (("loguru",), "loguru"),
 }
 # OpenTelemetry's names, where they are not ours.
-_ALIASES = {"aiohttp_client": "aiohttp", "confluent_kafka": "kafka", "kafka_python": "kafka"}
+_ALIASES = {"aiohttp_client": "aiohttp"}
 
 _wanted: set[str] = set()
 _on: set[str] = set()

@@ -24,7 +24,7 @@ class Routes:
     def __init__(self) -> None:
         # By id, since a route that compares itself has no hash; it is kept, so that its id stays its own.
         self._known: dict[int, tuple[Any, str, bool]] = {}
-        self._searched: dict[tuple[Any, frozenset[str]], str] = {}
+        self._searched: dict[tuple[Any, frozenset[str]], tuple[str, ...]] = {}
 
     def template(self, scope: Scope) -> str:
         """``/api/{tenant}/items/{id}``, the application's root included; "" when no route is known."""
@@ -32,7 +32,7 @@ class Routes:
         if route is None:
             return self._search(scope)
         known = self._known.get(id(route))
-        if known is None or known[0] is not route:
+        if known is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             known = self._known[id(route)] = (route, _path(route), hasattr(route, "routes"))
@@ -47,11 +47,12 @@ class Routes:
         return mounted if is_mount else mounted + path
 
     def _search(self, scope: Scope) -> str:
-        """Older Starlette leaves the endpoint and the parameters: the template, if one route has both."""
+        """Older Starlette leaves the endpoint and the parameters: the template of the route that has both."""
         endpoint, router = scope.get("endpoint"), scope.get("router")
         if endpoint is None or router is None:
             return ""
-        names = frozenset(scope.get("path_params", ()))
+        values = scope.get("path_params", {})
+        names = frozenset(values)
         found = self._searched.get((endpoint, names))
         if found is None:
             templates = {
@@ -61,8 +62,11 @@ class Routes:
             }
             if len(self._searched) >= _MOST_KNOWN:
                 self._searched.clear()
-            found = self._searched[endpoint, names] = templates.pop() if len(templates) == 1 else ""
-        return found
+            found = self._searched[endpoint, names] = tuple(templates)
+        if len(found) == 1:
+            return found[0]
+        # Of several routes to one endpoint the one that gives this path.
+        return next((template for template in found if template.format_map(values) == scope.get("path")), "")
 
 
 def _leaves(router: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase, digits
+from urllib.parse import unquote
 
 from fasttrace.propagation.carrier import values
 
@@ -12,19 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_url"]
+__all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_url", "hidden"]
 
 REDACTED = "REDACTED"
 _OPEN, _SECRET, _ALLOWED = 0, 1, 2
 # Names by their letters and digits alone: access_token, accessToken and access-token are one.
 _SECRET_NAMES = {
-    *("auth", "code", "cred", "creds", "googleaccessid", "key", "nonce", "otp", "pass", "passphrase", "pin", "policy"),
-    *("pw", "pwd", "sas", "sid", "sig", "ticket"),
+    *("auth", "code", "codeverifier", "googleaccessid", "key", "nonce", "pin", "policy", "samlresponse", "sas"),
+    *("sid", "ticket"),
 }
+# Words of a name, between its other characters.
+_SECRET_WORDS = {"cred", "creds", "otp", "pass", "pw", "pwd", "sig"}
 _SECRET_PARTS = (
     *("accesskey", "apikey", "assertion", "authkey", "authorization", "bearer", "clientkey", "cookie", "credential"),
-    *("csrf", "encryptionkey", "hmac", "jwt", "keypairid", "passwd", "password", "privatekey", "secret", "sessid"),
-    *("session", "sharedkey", "signature", "signingkey", "subscriptionkey", "token", "xsrf"),
+    *("csrf", "encryptionkey", "hmac", "jwt", "keypairid", "passphrase", "passwd", "password", "privatekey"),
+    *("secret", "sessid", "session", "sharedkey", "signature", "signingkey", "subscriptionkey", "token", "xsrf"),
 )
 _SECRET_PREFIXES = ("xamz", "xgoog")
 _TOKEN_PREFIXES = (
@@ -41,6 +45,7 @@ _KINDS = {
 }
 _CHANGES = ("a0", "0a", "A0", "0A", "aA")
 
+_WORD = re.compile("[a-z0-9]+")
 _allowed: frozenset[str] = frozenset()
 
 
@@ -82,6 +87,20 @@ def clean_url(url: str) -> str:
     return base + mark + clean_query(query) if query else base
 
 
+def hidden(url: str) -> list[tuple[str, str]]:
+    """What ``clean_url`` hides of a URL, and what stands in its place: for texts that may show the URL."""
+    found = []
+    cleaned = clean_url(url)
+    base, _, query = url.partition("?")
+    user, at, _ = base.partition("//")[2].partition("/")[0].rpartition("@")
+    if at:
+        found.append((user + at, ""))
+    for pair, shown in zip(query.split("#")[0].split("&"), cleaned.partition("?")[2].split("&"), strict=False):
+        if pair != shown:
+            found.append((pair, shown))
+    return found
+
+
 def capture(names: Iterable[str], side: str) -> dict[str, str]:
     """What ``captured`` takes for listed headers of ``"request"`` or ``"response"``: their attributes by name."""
     if isinstance(names, str):
@@ -114,21 +133,22 @@ def _verdict(key: str) -> int:
     name = _plain(key)
     if name in _allowed:
         return _ALLOWED
-    secret = name in _SECRET_NAMES or name.startswith(_SECRET_PREFIXES) or any(part in name for part in _SECRET_PARTS)
+    secret = (
+        name in _SECRET_NAMES
+        or name.startswith(_SECRET_PREFIXES)
+        or any(part in name for part in _SECRET_PARTS)
+        or not _SECRET_WORDS.isdisjoint(_WORD.findall(unquote(key).lower()))
+    )
     return _SECRET if secret else _OPEN
 
 
 def _plain(key: str) -> str:
-    from urllib.parse import unquote
-
     return "".join(filter(str.isalnum, unquote(key).lower()))
 
 
 def _is_token(value: str) -> bool:
     """Whether it is long and random, as tokens are, rather than words, numbers, times, paths or a UUID."""
     if "%" in value:
-        from urllib.parse import unquote
-
         value = unquote(value)
     length = len(value)
     if length < _SHORTEST_TOKEN:

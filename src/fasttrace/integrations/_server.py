@@ -280,17 +280,17 @@ _holders: dict[type, WeakSet[Any]] = {}
 
 def is_traced(application: Any) -> bool:
     """Whether an application, or one that it wraps, makes spans of its requests itself."""
-    for _ in range(_MOST_WRAPPERS):
-        if getattr(application, ATTRIBUTE, None) is not None:
-            return True
-        for middleware in getattr(application, "user_middleware", None) or ():
-            if hasattr(getattr(middleware, "cls", None), ATTRIBUTE):
-                return True
-        for name in ("app", "wsgi_app", "application", "__self__"):
-            inner = getattr(application, name, None)
-            if callable(inner):
+    try:
+        for _ in range(_MOST_WRAPPERS):
+            if application is None:
                 break
-        else:
-            return False
-        application = inner
+            if getattr(application, ATTRIBUTE, None) is not None:
+                return True
+            for middleware in getattr(application, "user_middleware", None) or ():
+                if hasattr(getattr(middleware, "cls", None), ATTRIBUTE):
+                    return True
+            wrapped = (getattr(application, name, None) for name in ("app", "wsgi_app", "application", "__self__"))
+            application = next(filter(callable, wrapped), None)
+    except Exception:  # an application may answer as it likes when it is asked
+        pass
     return False

@@ -13,7 +13,8 @@ from weakref import WeakSet
 
 import aiohttp
 
-from fasttrace.integrations._client import RESEND_COUNT, Client
+from fasttrace.integrations._client import Client
+from fasttrace.integrations._layers import RESEND_COUNT
 from fasttrace.integrations._patch import Patch, replace, restore
 
 TYPE_CHECKING = False
@@ -37,6 +38,9 @@ class _Aiohttp(Client):
         template: str = request.template
         return template
 
+    def urls(self, request: Any) -> tuple[str, ...]:
+        return str(request.asked), str(request.url)
+
     def inject(self, request: Any, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             request.headers[name] = value
@@ -51,6 +55,7 @@ class _Call(SimpleNamespace):
     """One call of a session: what it sends now, and the span of that."""
 
     method: str
+    asked: Any
     url: Any
     headers: Any
     template = ""
@@ -78,6 +83,7 @@ class _Tracing(aiohttp.TraceConfig):
 
     async def _start(self, session: Any, call: Any, params: Any) -> None:
         call.method, call.url, call.headers = params.method, params.url, params.headers
+        call.asked = params.url
         resent = self.traced.count(call)
         if resent >= 0:
             call.span = self.traced.begin(call, resent)
@@ -113,7 +119,7 @@ class _Tracing(aiohttp.TraceConfig):
         if status and span.is_recording():
             # raise_for_status, with an answer that is not handed to us.
             span.set_attribute("http.response.status_code", status)
-        self.traced.fail(span, error)
+        self.traced.fail(span, call, error)
 
 
 def _following(method: str, url: Any, response: Any) -> tuple[str, Any]:
@@ -125,8 +131,8 @@ def _following(method: str, url: Any, response: Any) -> tuple[str, Any]:
         from yarl import URL
 
         return method, url.join(URL(response.headers.get("Location") or response.headers.get("URI") or ""))
-    except ValueError:
-        return method, url
+    except Exception:
+        return method, url  # aiohttp says what is wrong with it
 
 
 def instrument(
@@ -134,15 +140,14 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace one session, or with none given every session of the process, those that exist included.
 
-    Calling it again changes nothing. ``skip``: the beginnings of URLs, or a function of a URL, that get neither a span
-    nor headers; ``capture_headers``: names of headers whose values are recorded; ``trace_response``: keep traces that a
-    trusted callee keeps.
+    Calling it again changes nothing. The options are those of ``_client.Client``.
     """
-    tracing = _Tracing(_Aiohttp(skip=skip, capture_headers=capture_headers, trace_response=trace_response))
+    tracing = _Tracing(_Aiohttp(skip, capture_headers, capture_query, trace_response))
     if session is None:
         replace(aiohttp.ClientSession, "_request", _make, tracing)
     elif not _traced(session):

@@ -73,7 +73,7 @@ def _send_task(original: Any, patch: Any) -> Any:
     def send_task(self: Celery, name: str, *args: Any, **options: Any) -> Any:
         if patch.options is None or _is_sending(current_node()):
             return original(self, name, *args, **options)
-        with send_span(_TRACER, name, _sent) as span:
+        with send_span(_TRACER, str(name), _sent) as span:
             if span.is_recording():
                 span.set_attributes(_sent())
             try:

@@ -11,7 +11,8 @@ import http.client
 import sys
 import urllib.request
 
-from fasttrace.integrations._client import POOL, WIRE, Client
+from fasttrace.integrations._client import Client
+from fasttrace.integrations._layers import POOL, WIRE
 from fasttrace.integrations._patch import Patch, replace, restore
 
 TYPE_CHECKING = False
@@ -95,22 +96,21 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace every connection of the process, those that exist included; calling it again changes nothing.
 
-    There is no tracing one connection alone. ``skip``: the beginnings of URLs, or a function of a URL, that get neither
-    a span nor headers; ``capture_headers``: names of headers whose values are recorded; ``trace_response``: keep traces
-    that a trusted callee keeps.
+    There is no tracing one connection alone. The options are those of ``_client.Client``.
     """
     if target is not None:
         raise TypeError("http.client is traced as a whole: call instrument() without a connection")
-    options: Any = {"skip": skip, "capture_headers": capture_headers, "trace_response": trace_response}
-    traced = _HttpClient(**options)
+    options = skip, capture_headers, capture_query, trace_response
+    traced = _HttpClient(*options)
     replace(http.client.HTTPConnection, "endheaders", _make_endheaders, traced)
     replace(http.client.HTTPConnection, "getresponse", _make_getresponse, traced)
     replace(http.client.HTTPConnection, "close", _make_close, traced)
-    replace(urllib.request.AbstractHTTPHandler, "do_open", _make_do_open, _UrllibRequest(**options))
+    replace(urllib.request.AbstractHTTPHandler, "do_open", _make_do_open, _UrllibRequest(*options))
 
 
 def uninstrument(target: None = None) -> None:
@@ -146,7 +146,7 @@ def _make_getresponse(original: Any, patch: Patch) -> Any:
         try:
             response = original(self, *args, **kwargs)
         except BaseException as error:
-            traced.fail(span, error)
+            traced.fail(span, self, error)
             raise
         traced.end(span, response)
         return response
@@ -170,7 +170,7 @@ def _end(connection: Any, error: BaseException | None = None) -> None:
         if error is None:
             span.end()
         else:
-            traced.fail(span, error)
+            traced.fail(span, connection, error)
 
 
 def _make_do_open(original: Any, patch: Patch) -> Any:

@@ -124,15 +124,20 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace one client, or with none given every client of the process, those that exist included.
 
-    Calling it again changes nothing. Only httpx's own network transports are traced process-wide. ``skip``: the
-    beginnings of URLs, or a function of a URL, that get neither a span nor headers; ``capture_headers``: names of
-    headers whose values are recorded.
+    Calling it again changes nothing. Only httpx's own network transports are traced process-wide. The options are those
+    of ``_client.Client``.
     """
-    options: Any = {"skip": skip, "capture_headers": capture_headers, "trace_response": trace_response}
+    options: Any = {
+        "skip": skip,
+        "capture_headers": capture_headers,
+        "capture_query": capture_query,
+        "trace_response": trace_response,
+    }
     if client is None:
         traced = _Httpx(**options)
         replace(httpx.HTTPTransport, "handle_request", _make, traced)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import psycopg
+from psycopg.sql import Composable
 
 from fasttrace.integrations._database import (
     Database,
@@ -112,6 +113,23 @@ def _database(connection: Any) -> Database:
     return found
 
 
+class _Composed:
+    """A statement of ``psycopg.sql``, whose text needs the cursor's connection."""
+
+    __slots__ = ("_cursor", "_query")
+
+    def __init__(self, cursor: Any, query: Any) -> None:
+        self._cursor = cursor
+        self._query = query
+
+    def as_string(self, _: Any) -> str:
+        return str(self._query.as_string(self._cursor))
+
+
+def _readable(cursor: Any, query: Any) -> Any:
+    return query if type(query) is str or not isinstance(query, Composable) else _Composed(cursor, query)
+
+
 def _rows(span: Span, cursor: Any) -> None:
     result = cursor.pgresult
     if result is not None and result.nfields:
@@ -127,7 +145,16 @@ def _execute(original: Any, patch: Any) -> Any:
         if options is None:
             return original(self, query, *args, **kwargs)
         values = (args[0] if args else kwargs.get("params")) if options.capture_parameters else None
-        return run(_database(self.connection), query, original, (self, query, *args), kwargs, values, False, _rows)
+        return run(
+            _database(self.connection),
+            _readable(self, query),
+            original,
+            (self, query, *args),
+            kwargs,
+            values,
+            False,
+            _rows,
+        )
 
     return execute
 
@@ -139,7 +166,9 @@ def _execute_async(original: Any, patch: Any) -> Any:
             return await original(self, query, *args, **kwargs)
         values = (args[0] if args else kwargs.get("params")) if options.capture_parameters else None
         call = (self, query, *args)
-        return await run_async(_database(self.connection), query, original, call, kwargs, values, False, _rows)
+        return await run_async(
+            _database(self.connection), _readable(self, query), original, call, kwargs, values, False, _rows
+        )
 
     return execute
 
@@ -148,7 +177,15 @@ def _executemany(original: Any, patch: Any) -> Any:
     def executemany(self: Any, query: Any, params_seq: Any, **kwargs: Any) -> Any:
         if patch.options is None:
             return original(self, query, params_seq, **kwargs)
-        return run(_database(self.connection), query, original, (self, query, params_seq), kwargs, params_seq, True)
+        return run(
+            _database(self.connection),
+            _readable(self, query),
+            original,
+            (self, query, params_seq),
+            kwargs,
+            params_seq,
+            True,
+        )
 
     return executemany
 
@@ -158,7 +195,9 @@ def _executemany_async(original: Any, patch: Any) -> Any:
         if patch.options is None:
             return await original(self, query, params_seq, **kwargs)
         call = (self, query, params_seq)
-        return await run_async(_database(self.connection), query, original, call, kwargs, params_seq, True)
+        return await run_async(
+            _database(self.connection), _readable(self, query), original, call, kwargs, params_seq, True
+        )
 
     return executemany
 
@@ -235,9 +274,10 @@ class _Lasting:
         if self._patch.options is None or inside():
             return
         database = _database(self._cursor.connection)
-        self._span = span = statement_span(database, self._query, current=False)
+        query = _readable(self._cursor, self._query)
+        self._span = span = statement_span(database, query, current=False)
         if span.is_recording():
-            describe(span, database, self._query)
+            describe(span, database, query)
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         span = self._span

@@ -7,11 +7,14 @@ is waiting, and no span.
 
 from __future__ import annotations
 
+import sys
+
 import redis
 import redis.asyncio
 import redis.asyncio.client
 import redis.client
 
+from fasttrace.context import current_node
 from fasttrace.integrations._database import Database, Options, database_tracer, run, run_async
 from fasttrace.integrations._patch import replace, restore
 from fasttrace.integrations._statement import Statement
@@ -66,36 +69,40 @@ def uninstrument(client: Any = None) -> Any:
 
 def _command(original: Any, patch: Any) -> Any:
     def execute_command(self: Any, *args: Any, **options: Any) -> Any:
-        if patch.options is None or not args:
+        database = _database(self, patch)
+        if database is None or not args:
             return original(self, *args, **options)
-        return run(_database(self), (args[0], len(args)), original, (self, *args), options)
+        return run(database, (args[0], len(args)), original, (self, *args), options)
 
     return execute_command
 
 
 def _command_async(original: Any, patch: Any) -> Any:
     async def execute_command(self: Any, *args: Any, **options: Any) -> Any:
-        if patch.options is None or not args:
+        database = _database(self, patch)
+        if database is None or not args:
             return await original(self, *args, **options)
-        return await run_async(_database(self), (args[0], len(args)), original, (self, *args), options)
+        return await run_async(database, (args[0], len(args)), original, (self, *args), options)
 
     return execute_command
 
 
 def _pipeline(original: Any, patch: Any) -> Any:
     def execute(self: Any, *args: Any, **options: Any) -> Any:
-        if patch.options is None or not self.command_stack:
+        database = _database(self, patch)
+        if database is None or not self.command_stack:
             return original(self, *args, **options)
-        return run(_database(self), _Batch(self), original, (self, *args), options)
+        return run(database, _Batch(self), original, (self, *args), options)
 
     return execute
 
 
 def _pipeline_async(original: Any, patch: Any) -> Any:
     async def execute(self: Any, *args: Any, **options: Any) -> Any:
-        if patch.options is None or not self.command_stack:
+        database = _database(self, patch)
+        if database is None or not self.command_stack:
             return await original(self, *args, **options)
-        return await run_async(_database(self), _Batch(self), original, (self, *args), options)
+        return await run_async(database, _Batch(self), original, (self, *args), options)
 
     return execute
 
@@ -114,7 +121,10 @@ def _maker(original: Any, patch: Any) -> Any:
     return make
 
 
-def _database(client: Any) -> Database:
+def _database(client: Any, patch: Any) -> Database | None:
+    """The database of a client; None when the command is not traced."""
+    if patch.options is None:
+        return None
     pool = client.connection_pool
     found: Database | None = vars(pool).get(_KNOWN)
     if found is None:
@@ -122,8 +132,21 @@ def _database(client: Any) -> Database:
         address, port = known.get("host") or known.get("path"), known.get("port")
         namespace = str(known.get("db") or 0)
         found = Database(_TRACER, "redis", namespace, address, port, _COMMANDS, _prefix)
+        # A worker of celery's looks after its queues all the time, in the name of no request.
+        found.quiet = _caller().startswith("kombu.")
         vars(pool)[_KNOWN] = found
-    return found
+    return None if found.quiet and current_node() is None else found
+
+
+def _caller() -> str:
+    """The module that uses a client."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name: str = frame.f_globals.get("__name__", "")
+        if not name.startswith(("redis.", __name__)):
+            return name
+        frame = frame.f_back
+    return ""
 
 
 def _prefix(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import requests
 from requests.adapters import HTTPAdapter
 
-from fasttrace.integrations._client import RESEND_COUNT, Client
+from fasttrace.integrations._client import Client
 from fasttrace.integrations._patch import Patch, replace, restore
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from fasttrace._core import Span
     from fasttrace.integrations._client import Skip
 
 __all__ = ["instrument", "uninstrument"]
@@ -54,13 +53,8 @@ class _Requests(Client):
     def answer(self, response: requests.Response) -> tuple[int, Any, Any]:
         return response.status_code, getattr(response.raw, "version", None), response.headers
 
-    def answered(self, span: Span, response: Any, attempts: int = 0) -> None:
-        super().answered(span, response, attempts)
-        if not attempts:
-            # Nobody below has seen them.
-            retried = len(getattr(getattr(response.raw, "retries", None), "history", ()))
-            if retried:
-                span.set_attribute(RESEND_COUNT, retried)
+    def retried(self, response: requests.Response) -> int:
+        return len(getattr(getattr(response.raw, "retries", None), "history", ()))
 
 
 def instrument(
@@ -68,15 +62,15 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace one session, or with none given every session of the process, those that exist included.
 
     Calling it again changes nothing. Process-wide, adapters that do not inherit from ``HTTPAdapter`` are left alone.
-    ``skip``: the beginnings of URLs, or a function of a URL, that get neither a span nor headers; ``capture_headers``:
-    names of headers whose values are recorded; ``trace_response``: keep traces that a trusted callee keeps.
+    The options are those of ``_client.Client``.
     """
-    traced = _Requests(skip=skip, capture_headers=capture_headers, trace_response=trace_response)
+    traced = _Requests(skip, capture_headers, capture_query, trace_response)
     if session is None:
         replace(HTTPAdapter, "send", _make, traced)
         return

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import urllib3
 
-from fasttrace.integrations._client import POOL, Client, add_headers
+from fasttrace.integrations._client import Client
 from fasttrace.integrations._http import error_type
+from fasttrace.integrations._layers import POOL
 from fasttrace.integrations._patch import Patch, replace, restore
 
 TYPE_CHECKING = False
@@ -88,15 +89,14 @@ def instrument(
     *,
     skip: Skip = None,
     capture_headers: Iterable[str] = (),
+    capture_query: Iterable[str] = (),
     trace_response: bool = False,
 ) -> None:
     """Trace one manager or pool, or with none given every one of the process, those that exist included.
 
-    Calling it again changes nothing. ``skip``: the beginnings of URLs, or a function of a URL, that get neither a span
-    nor headers; ``capture_headers``: names of headers whose values are recorded; ``trace_response``: keep traces that a
-    trusted callee keeps.
+    Calling it again changes nothing. The options are those of ``_client.Client``.
     """
-    traced = _Urllib3(skip=skip, capture_headers=capture_headers, trace_response=trace_response)
+    traced = _Urllib3(skip, capture_headers, capture_query, trace_response)
     if target is None:
         replace(urllib3.HTTPConnectionPool, _ATTEMPT, _make, traced)
         return
@@ -146,3 +146,20 @@ def _make_new_pool(original: Any, patch: Patch) -> Any:
         return pool
 
     return _new_pool
+
+
+def add_headers(carrier: Any, headers: Mapping[str, str]) -> Any:
+    """A copy of a mapping of headers, or a new one for None, with these in place of those with the same names."""
+    if carrier is None:
+        return dict(headers)
+    made = carrier.copy() if hasattr(carrier, "copy") else dict(carrier)
+    if type(made) is dict:
+        for name in [name for name in made if _lower(name) in headers]:
+            del made[name]
+    for name, value in headers.items():
+        made[name] = value
+    return made
+
+
+def _lower(name: Any) -> Any:
+    return name.decode("latin-1").lower() if isinstance(name, bytes) else name.lower()

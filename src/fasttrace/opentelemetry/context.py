@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 _EMPTY = ApiContext()
 
 
-class Attached:
-    """The token of ``attach``."""
+class Attached(tuple):  # type: ignore[type-arg]
+    """The token of ``attach``: the node that it made current, and the core's token."""
 
-    __slots__ = ("node", "token")
-
-    def __init__(self, node: Node, token: Any) -> None:
-        self.node = node
-        self.token = token
+    __slots__ = ()
 
 
 class FasttraceRuntimeContext(_RuntimeContext):
@@ -46,7 +42,7 @@ class FasttraceRuntimeContext(_RuntimeContext):
             if getattr(context, "node", None) is node:
                 node = Context(node)  # what a View is of must not refer to it in turn
             node._view = context
-        token: Any = Attached(node, attach(node))
+        token: Any = Attached((node, attach(node)))
         return token  # type: ignore[no-any-return]
 
     def get_current(self) -> ApiContext:
@@ -65,11 +61,13 @@ class FasttraceRuntimeContext(_RuntimeContext):
         given: Any = token
         if type(given) is not Attached:
             self._detach_before(given)
-        elif current_node() is given.node:
-            detach(given.node, given.token)
+            return
+        node, attached = given
+        if current_node() is node:
+            detach(node, attached)
         else:
             try:
-                given.token.var.reset(given.token)
+                attached.var.reset(attached)
             except (RuntimeError, ValueError):
                 pass  # used, or of another execution context, in which something else is current
 
@@ -92,8 +90,8 @@ class FasttraceRuntimeContext(_RuntimeContext):
         except (RuntimeError, ValueError):
             return
         carried_over = self._carried_over
-        if carried_over is not None and current_node() is carried_over.node:
-            detach(carried_over.node, carried_over.token)
+        if carried_over is not None and current_node() is carried_over[0]:
+            detach(*carried_over)
             self.take_over(self._before)
 
 

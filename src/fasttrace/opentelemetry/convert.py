@@ -25,6 +25,7 @@ ENCLOSING = "fasttrace.opentelemetry"
 # Where an OpenTelemetry context keeps the node that it shows, if that has more to say than its span has.
 _NODE_KEY = create_key("fasttrace-node")
 # Flags are a byte: one object for each value.
+_new_tuple: Any = tuple.__new__
 _FLAGS = tuple(TraceFlags(value) for value in range(256))
 
 
@@ -80,14 +81,13 @@ class SpanContext(ApiSpanContext):
         return bool(self[3] & 1)
 
 
-def api_span_context(found: CoreSpanContext) -> SpanContext:
-    """A span context of the core as OpenTelemetry's."""
-    trace_id, span_id, header = found.trace_id, found.span_id, found.trace_state.to_header()
-    state = TraceState.from_header([header]) if header else DEFAULT_TRACE_STATE
-    valid = trace_id != 0 and span_id != 0
+def api_span_context(node: Node) -> SpanContext:
+    """The ids of a node of the core as a span context of OpenTelemetry's."""
+    trace_id, span_id, remote, flags, header = node._ids
+    state = DEFAULT_TRACE_STATE if header is None else TraceState.from_header([header])
     # The constructor of the API would check ranges that the core keeps.
-    fields = (trace_id, span_id, found.is_remote, _FLAGS[found.trace_flags], state, valid)
-    return tuple.__new__(SpanContext, fields)
+    fields = (trace_id, span_id, remote, _FLAGS[flags], state, trace_id != 0 and span_id != 0)
+    return _new_tuple(SpanContext, fields)  # type: ignore[no-any-return]
 
 
 def core_span_context(given: ApiSpanContext) -> CoreSpanContext:
@@ -111,6 +111,10 @@ def node_of(context: ApiContext) -> Node:
     """What an OpenTelemetry context is to the core: its span or the ids of it, its baggage, its other entries."""
     if type(context) is View:
         return context.node
+    if len(context) == 1:
+        only = context.get(_SPAN_KEY)
+        if isinstance(only, CoreSpan) and only._carried is None:
+            return only  # the usual case: nothing but a span of ours
     entries: dict[str, Any] = dict(context)
     span = entries.pop(_SPAN_KEY, None)
     baggage = entries.pop(_BAGGAGE_KEY, None)
@@ -154,7 +158,7 @@ def view_of(node: Node) -> View:
     span: Any = whole.span
     if not isinstance(span, ApiSpan):
         ids = whole.span_context
-        span = None if ids is None else NonRecordingSpan(api_span_context(ids))
+        span = None if ids is None else NonRecordingSpan(api_span_context(whole))
         # A decision without ids, or ids without a decision, is also something that OpenTelemetry has no place for.
         if values or (ids is None) != (whole.sampled is None):
             entries[_NODE_KEY] = (whole, span)
@@ -162,4 +166,6 @@ def view_of(node: Node) -> View:
         entries[_SPAN_KEY] = span
     view = View(entries)
     view.node = node
+    if span is node:
+        node._view = view  # until the span ends
     return view

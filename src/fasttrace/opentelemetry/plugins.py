@@ -87,7 +87,7 @@ def _for_stock(ours: Sampler) -> Any:
             parent = convert.node_of(get_current() if parent_context is None else parent_context)
             rule = _rule(parent)
             decision, added, header = ours.judge(rule, parent, trace_id, name, kind, attributes, links)
-            span_context = None if rule == ROOT else convert.api_span_context(_ids(parent))
+            span_context = None if rule == ROOT else convert.api_span_context(parent)
             state = None if span_context is None else span_context.trace_state
             if header is not None:
                 state = TraceState.from_header([header]) if header else TraceState()
@@ -99,18 +99,13 @@ def _for_stock(ours: Sampler) -> Any:
     return FasttraceSampler()
 
 
-def _ids(parent: Any) -> Any:
-    found = parent.span_context if hasattr(parent, "span_context") else parent
-    return convert.core_span_context(found.get_span_context()) if hasattr(found, "get_span_context") else found
-
-
 def _rule(parent: Any) -> int:
-    """Which of the five cases a parent is."""
-    found = _ids(parent)
-    if found is None or not found.is_valid:
+    """Which of the five cases a parent, a node of the core, is."""
+    trace_id, span_id, remote, flags, _ = parent._ids
+    if not (trace_id and span_id):
         return ROOT
-    rule = REMOTE_SAMPLED if found.is_remote else LOCAL_SAMPLED
-    return rule if found.trace_flags & 1 else rule + 1
+    rule = REMOTE_SAMPLED if remote else LOCAL_SAMPLED
+    return rule if flags & 1 else rule + 1
 
 
 def __getattr__(name: str) -> Any:

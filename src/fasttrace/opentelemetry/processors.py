@@ -9,7 +9,6 @@ import time
 from typing import cast
 
 from fasttrace import _log, _threads
-from fasttrace._core import Span, SpanContext
 from fasttrace.errors import ConfigurationError, ReadOnlySpanError
 from fasttrace.opentelemetry import convert, readable, redaction, stock
 
@@ -84,18 +83,24 @@ class Processors:
             except Exception as error:
                 _tell(processor, "_on_ending", error)
 
-    def on_end(self, span: Any) -> None:
-        """A span has ended. One that a processor tried to change goes to no further one: that relies on the change."""
+    def on_end(self, span: Any) -> bool:
+        """A span has ended. One that a processor tried to change goes no further: to no other one, and on no wire.
+
+        What it would have removed must not leave, nor may anything rely on the change. False for such a span.
+        """
         if not self._ends:
-            return
-        view = self._view(span)
+            return True
+        view: Any = self._view(span)
         for processor, step in self._ends:
             try:
                 step(view)
             except ReadOnlySpanError:
-                return  # a line was written
+                pass  # a line was written
             except Exception as error:
                 _tell(processor, "on_end", error)
+            if view.__dict__.get(readable.REFUSED):
+                return False
+        return True
 
     def force_flush(self, deadline: float) -> bool:
         """Flush one after the other; True when all of them said so by the deadline on the monotonic clock."""
@@ -152,7 +157,19 @@ def bind(provider: Any) -> None:
     """Have the recorder behind a provider call its processors; again when the provider gets another one."""
     chain = of(provider)
     if chain is not None:
-        provider.native.recorder.processor = chain
+        place(provider.native.recorder, chain)
+
+
+def place(recorder: Any, chain: Processors | None) -> None:
+    """Have a recorder call these processors, behind whoever listens to it (``fasttrace.testing``) and calls on."""
+    if hasattr(recorder.processor, "others"):
+        recorder.processor.others = chain
+    else:
+        recorder.processor = chain
+
+
+def _placed(recorder: Any) -> Any:
+    return getattr(recorder.processor, "others", recorder.processor)
 
 
 def force_flush(provider: Any, timeout: float = DEFAULT_SECONDS) -> bool:
@@ -170,8 +187,8 @@ def shutdown(provider: Any, timeout: float = DEFAULT_SECONDS) -> bool:
         return True
     provider._processors = None
     done = chain.shutdown(time.monotonic() + max(0.0, timeout))
-    if provider.native.recorder.processor is chain:
-        provider.native.recorder.processor = None
+    if _placed(provider.native.recorder) is chain:
+        place(provider.native.recorder, None)
     return done
 
 
@@ -248,8 +265,8 @@ def _tell(processor: Any, method: str, error: Exception) -> None:
 
 def _ids(parent: Any) -> Any:
     """The span context of a node, as OpenTelemetry's; not the node, which would keep its own parents in memory."""
-    found = parent.get_span_context() if isinstance(parent, Span) else parent.span_context
-    return convert.api_span_context(found) if isinstance(found, SpanContext) else found
+    found = convert.api_span_context(parent)
+    return found if found.is_valid else None
 
 
 def _api_context(parent: Any) -> Any:

@@ -11,7 +11,7 @@ from fasttrace import config, propagation
 from fasttrace import provider as native
 from fasttrace._core import ids
 from fasttrace.context import UNTRACED
-from fasttrace.opentelemetry import adapters, context, propagator
+from fasttrace.opentelemetry import adapters, context, propagator, readable
 from fasttrace.opentelemetry.span import Span
 from fasttrace.opentelemetry.suppression import suppressed
 from fasttrace.opentelemetry.tracer import ApiContextTracer, Tracer
@@ -88,8 +88,10 @@ class TracerProvider(trace.TracerProvider):
         """Have this provider's tracers, those handed out before as well, record with a provider of fasttrace."""
         ours = context.put_in_place()
         UNTRACED._view = suppressed(UNTRACED)
+        readable.pass_for_stock(Span)
         provider.recorder.span_type = type("Span", (Span,), {"__module__": Span.__module__, "_provider": self})
         self.native = provider
+        provider.pipeline.schema_url = str(getattr(self._given_resource, "schema_url", None) or "")
         self._resource: tuple[int, Any] = (-1, None)
         if not hasattr(self, "_tracers"):
             base = Tracer if ours else ApiContextTracer
@@ -98,7 +100,9 @@ class TracerProvider(trace.TracerProvider):
         else:
             self._tracers.bind(provider.recorder)
         if self._processors is not None:
-            provider.recorder.processor = self._processors
+            from fasttrace.opentelemetry import processors
+
+            processors.bind(self)
 
     def get_tracer(
         self,

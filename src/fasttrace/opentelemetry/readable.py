@@ -154,10 +154,14 @@ FIELDS = frozenset(
 )
 
 
+# In the dict of a ReadableSpan that somebody tried to change, whatever he made of the error.
+REFUSED = "_refused"
+
+
 class ReadableSpan:
     """A span that has ended, as processors and exporters get it: everything can be read, nothing changed.
 
-    Its bytes are already on their way. Whoever writes to a field of it gets a ReadOnlySpanError, and a line is logged.
+    Whoever writes to a field of it gets a ReadOnlySpanError, and a line is logged.
     """
 
     def __init__(self, span: Any) -> None:
@@ -166,17 +170,17 @@ class ReadableSpan:
     def __getattr__(self, name: str) -> Any:
         if name in FIELDS:
             value = getattr(self, name[1:])
-            return ReadOnlyAttributes(value) if name == "_attributes" else value
+            return ReadOnlyAttributes(value, self) if name == "_attributes" else value
         return getattr(self.__dict__["_span"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in FIELDS:
-            refuse(name)
+            refuse(self, name)
         self.__dict__[name] = value
 
     def __delattr__(self, name: str) -> None:
         if name in FIELDS:
-            refuse(name)
+            refuse(self, name)
         del self.__dict__[name]
 
     @property
@@ -264,12 +268,19 @@ def view_type() -> type[ReadableSpan]:
     return _stock_types[stock]
 
 
-def refuse(name: str) -> NoReturn:
+def pass_for_stock(span_type: type) -> None:
+    """Have ``isinstance(span, opentelemetry.sdk.trace.Span)`` say yes, where the SDK is loaded: some code asks that."""
+    register = getattr(getattr(sys.modules.get("opentelemetry.sdk.trace"), "Span", None), "register", None)
+    if register is not None:
+        register(span_type)
+
+
+def refuse(span: ReadableSpan, name: str) -> NoReturn:
     """Say, loudly, that a span that has ended can't be changed, and where it can."""
+    span.__dict__[REFUSED] = True
     text = (
-        f"span.{name} was written after the end of the span, when its bytes are already on their way: this has no "
-        "effect on what is exported. Do it in the processor's _on_ending(span), where span.set_attribute(key, value) "
-        "still works"
+        f"span.{name} was written after the end of the span, when it can't be changed any more: such a span is dropped "
+        "(encode_error). Do it in the processor's _on_ending(span), where span.set_attribute(key, value) still works"
     )
     if name not in refused:
         refused.add(name)
@@ -280,10 +291,14 @@ def refuse(name: str) -> NoReturn:
 class ReadOnlyAttributes(dict[str, "Any"]):
     """The attributes of a span that has ended, where the SDK's users expect a dict that they can write to."""
 
-    __slots__ = ()
+    __slots__ = ("_owner",)
+
+    def __init__(self, attributes: Mapping[str, Any], owner: ReadableSpan) -> None:
+        super().__init__(attributes)
+        self._owner = owner
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        refuse("_attributes")
+        refuse(self._owner, "_attributes")
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 

@@ -25,7 +25,6 @@ _CODES = tuple(StatusCode)
 _kind = CoreSpan.kind.__get__
 _status = CoreSpan.status.__get__
 _attributes = CoreSpan.attributes.__get__
-_span_context = CoreSpan.get_span_context
 
 
 class Span(CoreSpan, ReadableMixin, ApiSpan):  # type: ignore[misc]
@@ -38,7 +37,7 @@ class Span(CoreSpan, ReadableMixin, ApiSpan):  # type: ignore[misc]
 
     def get_span_context(self) -> SpanContext:  # type: ignore[override]
         """The part of this span that travels."""
-        return api_span_context(_span_context(self))
+        return api_span_context(self)
 
     @property
     def context(self) -> SpanContext:

@@ -125,11 +125,10 @@ class _Tap:
         if self.others is not None:
             self.others.on_ending(span)
 
-    def on_end(self, span: Any) -> None:
-        """A span has ended, in whatever context."""
+    def on_end(self, span: Any) -> Any:
+        """A span has ended, in whatever context; whether it may be exported is the others' to say."""
         try:
-            if self.others is not None:
-                self.others.on_end(span)
+            return None if self.others is None else self.others.on_end(span)
         finally:
             _told(_end, span, self)
 

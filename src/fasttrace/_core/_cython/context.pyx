@@ -200,6 +200,22 @@ cdef class Node:
             _before = self.view
             self.view = value
 
+    @property
+    def _carried(self):
+        """Baggage and the fields of foreign formats, or None; not a copy, not to be changed."""
+        return self.carried
+
+    @property
+    def _ids(self):
+        """Trace id, span id, whether they came from elsewhere, the flags as they travel, the tracestate's text."""
+        return (
+            trace_id_of(self.trace_high, self.trace_low),
+            self.span_number,
+            self.remote,
+            flags_of(self),
+            self.header,
+        )
+
 
 cdef dict carried_with(dict inherited, object baggage, object values):
     """What a context carries when baggage is replaced and values are added, or removed by None."""

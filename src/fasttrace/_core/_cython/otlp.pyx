@@ -272,12 +272,14 @@ def count_records(bytes records not None):
     return count
 
 
-def assemble(bytes records not None, bytes resource not None, scopes, bytes suffix not None=b""):
+def assemble(
+    bytes records not None, bytes resource not None, scopes, bytes suffix not None=b"", str schema_url not None=""
+):
     """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
 
     ``resource`` is the body of a ``Resource``; ``scopes[i]`` the encoded scope body and schema URL of
-    scope index i; ``suffix`` is appended to every span's body. Raises ValueError for bytes that are
-    not whole span records or name a scope that is not there.
+    scope index i; ``suffix`` is appended to every span's body; ``schema_url`` is the resource's. Raises
+    ValueError for bytes that are not whole span records or name a scope that is not there.
     """
     cdef const uint8_t *data = <const uint8_t *> PyBytes_AS_STRING(records)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(records), position = 0, length
@@ -297,11 +299,12 @@ def assemble(bytes records not None, bytes resource not None, scopes, bytes suff
     if not sizes:
         return b""
     cdef list parts = []
-    total = 1 + ft_varint_size(resource_size) + resource_size
+    cdef bytes last = schema(schema_url)
+    total = 1 + ft_varint_size(resource_size) + resource_size + <size_t> PyBytes_GET_SIZE(last)
     for scope, spans_size in sizes.items():
-        scope_body, schema_url = scopes[scope]
+        scope_body, scope_url = scopes[scope]
         head = length_field(0x0A, scope_body)
-        tail = length_field(0x1A, schema_url.encode("utf-8", "replace")) if schema_url else b""
+        tail = schema(scope_url)
         scope_total = <size_t> len(head) + <size_t> spans_size + <size_t> len(tail)
         parts.append((scope, head, tail, scope_total))
         total += 1 + ft_varint_size(scope_total) + scope_total
@@ -321,7 +324,13 @@ def assemble(bytes records not None, bytes resource not None, scopes, bytes suff
         at = write_spans(at, data, size, scope, suffix)
         memcpy(at, PyBytes_AS_STRING(tail), PyBytes_GET_SIZE(tail))
         at += PyBytes_GET_SIZE(tail)
+    memcpy(at, PyBytes_AS_STRING(last), PyBytes_GET_SIZE(last))
     return request
+
+
+cdef bytes schema(str url):
+    """The ``schema_url`` of ``ResourceSpans`` and ``ScopeSpans``, if there is one."""
+    return length_field(0x1A, url.encode("utf-8", "replace")) if url else b""
 
 
 cdef bytes length_field(uint8_t tag, bytes body):

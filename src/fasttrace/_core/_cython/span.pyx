@@ -194,8 +194,8 @@ cdef class Recorder:
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
     out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
     tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there; what they raise is ignored, and
-    what the sampler wants only recorded is theirs alone.
+    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
+    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -614,7 +614,8 @@ cdef object text_of(object value):
 
 cdef uint8_t number_of(object value, int largest) except? 255:
     """The number of an enumeration member of ours or of OpenTelemetry's; 0 for what is none."""
-    number = getattr(value, "value", value)
+    # Where enum keeps it: ``value`` would run Python code.
+    number = getattr(value, "_value_", value)
     if isinstance(number, int) and 0 <= number <= largest:
         return number
     return 0
@@ -1325,6 +1326,8 @@ cdef int finish(Span span, object end_time) except -1:
     if not mine:
         if span.options & LIGHT:
             finish_light(span)
+        elif span.state == NOT_RECORDING and span.view is not None:
+            span._view = None
         return 0
     end_ns = ft_clock_monotonic_ns() + span.wall_offset_ns
     if end_time is not None and type(end_time) is int and 0 <= end_time < 2**63:
@@ -1337,12 +1340,12 @@ cdef int finish(Span span, object end_time) except -1:
         process(processor, "on_ending", span)
         with cython.critical_section(span):
             span.state = ENDED
-        answer = hand_over(span, recorder, end_ns)
-        process(processor, "on_end", span)
+        answer = hand_over(span, recorder, end_ns, process(processor, "on_end", span) is False)
         with cython.critical_section(span):
             span.recorder = None
+            span.view = None
     else:
-        answer = hand_over(span, recorder, end_ns)
+        answer = hand_over(span, recorder, end_ns, False)
         with cython.critical_section(span):
             release(span)
     if answer == PUSHED and not ft_load_seq_cst(&recorder.running) and recorder.on_first_record is not None:
@@ -1350,14 +1353,14 @@ cdef int finish(Span span, object end_time) except -1:
     return 0
 
 
-cdef int process(object processor, str step, Span span) except -1:
-    """One step of a processor, which reports its own troubles."""
+cdef object process(object processor, str step, Span span):
+    """What one step of a processor answers; it reports its own troubles."""
     if processor is not None:
         try:
-            getattr(processor, step)(span)
+            return getattr(processor, step)(span)
         except Exception:
             pass
-    return 0
+    return None
 
 
 cdef int finish_light(Span span) except -1:
@@ -1393,8 +1396,8 @@ cdef void observed(Window *window, int64_t nanoseconds, bint failed) noexcept:
     window.durations[ft_duration_bucket(<uint64_t> nanoseconds)] += 1
 
 
-cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
-    """The record of a span that has ended to the ring; PUSHED, or the reason for which it was dropped."""
+cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) except -1:
+    """The record of a span that has ended to the ring, unless it is refused; PUSHED, or the reason for the drop."""
     cdef ft_shard *shard
     cdef Account *account
     cdef ft_buffer *scratch
@@ -1420,6 +1423,8 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns) except -1:
         answer = DROPPED_AFTER_SHUTDOWN
     elif not span.record_flags & FLAG_SAMPLED and not recorder.record_unsampled:
         answer = ONLY_RECORDED
+    elif refused:
+        answer = DROPPED_ENCODE_ERROR
     elif (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
         answer = DROPPED_ENCODE_ERROR
     elif scratch.length > <size_t> 0xFFFFFFFF:
@@ -1458,6 +1463,9 @@ cdef void release(Span span) noexcept:
         ft_buffer_free(&span.links)
     _before = span.recorder
     span.recorder = None
+    if span.view is not None:
+        _before = span.view
+        span.view = None
 
 
 @cython.no_gc_clear

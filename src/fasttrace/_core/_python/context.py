@@ -171,6 +171,11 @@ class Node:
         local_trace = self._local_trace
         return self._flags | 1 if local_trace is not None and local_trace.bits else self._flags
 
+    @property
+    def _ids(self) -> tuple[int, int, bool, int, str | None]:
+        """Trace id, span id, whether they came from elsewhere, the flags as they travel, the tracestate's text."""
+        return self._trace_id, self._span_id, self._remote, self._flags_now(), self._header
+
     def _span_context(self) -> SpanContext:
         return SpanContext(self._trace_id, self._span_id, self._remote, self._flags_now(), self._header)
 

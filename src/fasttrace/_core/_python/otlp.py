@@ -157,12 +157,19 @@ def count_records(records: bytes) -> int:
     return len(_split(records))
 
 
-def assemble(records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b"") -> bytes:
+def _schema(url: str) -> bytes:
+    """The ``schema_url`` of ``ResourceSpans`` and ``ScopeSpans``, if there is one."""
+    return length_field(b"\x1a", url.encode("utf-8", "replace")) if url else b""
+
+
+def assemble(
+    records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]], suffix: bytes = b"", schema_url: str = ""
+) -> bytes:
     """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
 
     ``resource`` is the body of a ``Resource``; ``scopes[i]`` the encoded scope body and schema URL of
-    scope index i; ``suffix`` is appended to every span's body. Raises ValueError for bytes that are
-    not whole span records or name a scope that is not there.
+    scope index i; ``suffix`` is appended to every span's body; ``schema_url`` is the resource's. Raises
+    ValueError for bytes that are not whole span records or name a scope that is not there.
     """
     spans: dict[int, list[bytes]] = {}
     position = 0
@@ -175,7 +182,7 @@ def assemble(records: bytes, resource: bytes, scopes: Sequence[tuple[bytes, str]
         return b""
     parts = [length_field(b"\x0a", resource)]
     for scope, fields in spans.items():
-        scope_body, schema_url = scopes[scope]
-        tail = length_field(b"\x1a", schema_url.encode("utf-8", "replace")) if schema_url else b""
-        parts.append(length_field(b"\x12", length_field(b"\x0a", scope_body) + b"".join(fields) + tail))
+        scope_body, scope_url = scopes[scope]
+        parts.append(length_field(b"\x12", length_field(b"\x0a", scope_body) + b"".join(fields) + _schema(scope_url)))
+    parts.append(_schema(schema_url))
     return length_field(b"\x0a", b"".join(parts))

@@ -101,7 +101,8 @@ def _text(value: Any) -> str:
 
 def _number(value: Any, largest: int) -> int:
     """The number of an enumeration member of ours or of OpenTelemetry's; 0 for what is none."""
-    number = getattr(value, "value", value)
+    # Where enum keeps it: ``value`` would run Python code.
+    number = getattr(value, "_value_", value)
     return int(number) if isinstance(number, int) and 0 <= number <= largest else 0
 
 
@@ -126,8 +127,8 @@ class Recorder:
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
     out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
     tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there; what they raise is ignored, and
-    what the sampler wants only recorded is theirs alone.
+    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
+    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
     ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
     ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
     gets as attributes.
@@ -786,6 +787,8 @@ class Span(Node):
         if recorder is None or self._state != _RECORDING:
             if self._light:
                 self._end_light()
+            elif self._state == _NOT_RECORDING:
+                self._view = None
             return
         given = _time_ns(end_time)
         end_time_ns = time.monotonic_ns() + self._wall_offset_ns if given is None else given
@@ -807,14 +810,18 @@ class Span(Node):
             if processor is None:
                 self._state = _ENDED
         self._end_time_ns = max(end_time_ns, self._start_time_ns)
+        refused = False
         if processor is not None:
             self._process(processor, "on_ending")
             self._state = _ENDED
+            refused = self._process(processor, "on_end") is False
         if recorder.closed:
             recorder._drop("after_shutdown")
         elif not self._record_flags & RECORD_FLAG_SAMPLED and not recorder.record_unsampled:
             with recorder._lock:
                 recorder._sampled_out += 1
+        elif refused:
+            recorder._drop("encode_error")
         else:
             try:
                 record = self._encode()
@@ -828,19 +835,18 @@ class Span(Node):
         if processor is None:
             self._release()
         else:
-            self._process(processor, "on_end")
-            self._recorder = None
+            self._recorder = self._view = None
 
-    def _process(self, processor: Any, step: str) -> None:
-        """One step of a processor, which reports its own troubles."""
+    def _process(self, processor: Any, step: str) -> Any:
+        """What one step of a processor answers; it reports its own troubles."""
         try:
-            getattr(processor, step)(self)
+            return getattr(processor, step)(self)
         except Exception:
-            pass
+            return None
 
     def _end_light(self) -> None:
         """The end of a local root that is not recorded."""
-        recorder, self._light, self._recorder = self._recorder, False, None
+        recorder, self._light, self._recorder, self._view = self._recorder, False, None, None
         if recorder is not None and self._generation == ids.fork_generation():
             recorder._observed(time.monotonic_ns() - self._start_time_ns, self._status == _ERROR)
             # The thread that looks at the window runs while there is something to see.
@@ -848,7 +854,7 @@ class Span(Node):
 
     def _release(self) -> None:
         """What an ended span lets go of: copied contexts may keep it for long."""
-        self._recorder = None
+        self._recorder = self._view = None
         self._attributes = {}
         self._events = []
         self._links = []

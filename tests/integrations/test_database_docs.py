@@ -1,0 +1,31 @@
+"""docs/integrations: the examples of the pages on databases and queues print what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs" / "integrations"
+
+
+@pytest.mark.parametrize(
+    ("page", "needs", "printed"),
+    [
+        ("databases", "sqlite3", ["checkout", "CREATE TABLE orders", "INSERT orders", "VALUES (?, ?)"]),
+        ("queues", "celery", ["checkout", "send shop.charge"]),
+    ],
+)
+def test_the_example_prints_what_the_page_says(page: str, needs: str, printed: list[str]) -> None:
+    pytest.importorskip(needs)
+    (code,) = re.findall(r"```python\n(.+?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    told = run.stdout + run.stderr
+    assert all(words in told for words in printed), told
+    assert "bob@example.org" not in told
