@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -184,5 +185,20 @@ def test_fastapi_beside_starlette_is_traced_once(spans: Spans, instrumented: Non
     try:
         assert names(spans, app, ["/docs"]) == ["GET /docs"]
         assert spans()[0].scope.name == "fasttrace.integrations.fastapi"
+    finally:
+        fastapi.uninstrument()
+
+
+@needs_fastapi
+def test_the_example_of_the_documentation_works(spans: Spans) -> None:
+    page = Path(__file__).parents[2] / "docs" / "integrations" / "servers.md"
+    example = page.read_text().partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    try:
+        exec(example.replace("fasttrace.configure", "dict"), names)  # the fixture has configured it
+        with serving(names["app"]) as url:
+            assert httpx.get(f"{url}/healthz").status_code == 404
+            assert httpx.get(f"{url}/orders/7").json() == {"id": 7}
+            assert [span.name for span in wait_for(spans, 1)] == ["GET /orders/{id}"]
     finally:
         fastapi.uninstrument()
