@@ -6,11 +6,19 @@ The background thread must be a thread: as a greenlet it would hold up everybody
 from __future__ import annotations
 
 import _thread
+import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+# What a thread does to itself, or is measured by, goes to that thread.
+_FAULTS = {
+    getattr(signal, name)
+    for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGPROF", "SIGSEGV", "SIGSYS", "SIGTRAP")
+    if hasattr(signal, name)
+}
 
 
 def original(name: str) -> Any:
@@ -22,3 +30,19 @@ def original(name: str) -> Any:
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
         return getattr(eventlet.original("_thread"), name)
     return getattr(_thread, name)
+
+
+def start(function: Any, arguments: tuple[Any, ...]) -> None:
+    """A thread of the interpreter's own, which leaves signals to the others.
+
+    One that was meant for the main thread and is taken by a new one does not wake the main thread where it sleeps.
+    """
+    start_new_thread = original("start_new_thread")
+    if not hasattr(signal, "pthread_sigmask"):
+        start_new_thread(function, arguments)
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
+    try:
+        start_new_thread(function, arguments)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -164,7 +164,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
             done.release()
 
     try:
-        _threads.original("start_new_thread")(work, ())
+        _threads.start(work, ())
         done.acquire(timeout=max([pipeline.exit_timeout for pipeline in _living()], default=0.0))
     except RuntimeError:
         pass  # no new threads: the interpreter is ending already

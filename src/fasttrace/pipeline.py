@@ -130,7 +130,7 @@ class Pipeline:
                 if self._serving != self._epoch:  # else whoever came in between has started one
                     self._serving = self._epoch
                     try:
-                        _threads.original("start_new_thread")(self._run, (self._epoch, stopped))
+                        _threads.start(self._run, (self._epoch, stopped))
                     except RuntimeError:
                         self._serving = None
                         raise
@@ -391,7 +391,7 @@ class Pipeline:
             work()
         else:
             try:
-                _threads.original("start_new_thread")(work, ())
+                _threads.start(work, ())
             except RuntimeError:
                 work()  # no new threads at interpreter exit
         return _acquire(done, deadline) and bool(finished and finished[0])

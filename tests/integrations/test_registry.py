@@ -77,6 +77,20 @@ def test_options_reach_the_library_that_is_named(spans: Spans, url: str) -> None
     assert requested(spans, url) == 0
 
 
+def test_options_win_over_what_was_instrumented_by_itself(
+    spans: Spans, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTTRACE_INSTRUMENT", "httpx")
+    fasttrace.instrument()
+    assert requested(spans, url) == 1
+    fasttrace.instrument("httpx")
+    assert requested(spans, url) == 1
+    fasttrace.uninstrument()
+    fasttrace.instrument()
+    fasttrace.instrument("httpx", skip=[url])
+    assert requested(spans, url) == 0
+
+
 def test_an_option_that_does_not_exist_is_refused_with_those_that_do(spans: Spans, url: str) -> None:
     with pytest.raises(fasttrace.ConfigurationError, match=r"instrument\('httpx', skp=...\): it takes .*skip"):
         fasttrace.instrument("httpx", skp=[url])

@@ -43,7 +43,8 @@ TABLE = {
 # OpenTelemetry's names, where they are not ours.
 _ALIASES = {"aiohttp_client": "aiohttp"}
 
-_wanted: set[str] = set()
+_wanted: set[str] = set()  # when they are imported, if they are not already
+_automatic: set[str] = set()  # those of _on that were not named
 _on: set[str] = set()
 
 
@@ -60,7 +61,10 @@ def instrument(names: Iterable[str], options: Mapping[str, Any]) -> list[str]:
     for name, module in zip(chosen, modules, strict=True):
         _check_options(name, module, options)
     for name, module in zip(chosen, modules, strict=True):
+        if options and name in _automatic:
+            module.uninstrument()  # what is asked for by name, and how, wins over what came by itself
         module.instrument(**options)
+        _automatic.discard(name)
         _on.add(name)
     return chosen
 
@@ -70,8 +74,8 @@ def uninstrument(names: Iterable[str]) -> list[str]:
     chosen = [_known(name) for name in names] or [name for name in TABLE if name in _on or name in _wanted]
     undone = [name for name in chosen if name in _on or name in _wanted]
     for name in chosen:
-        _wanted.discard(name)
-        _on.discard(name)
+        for names_of in (_wanted, _automatic, _on):
+            names_of.discard(name)
         module = sys.modules.get(_module_of(name))
         if module is not None:
             module.uninstrument()
@@ -113,6 +117,7 @@ def _imported(name: str, module: Any) -> None:
         if any(_half_imported(other) for other in TABLE[name][0] if other != module.__name__):
             return  # it is what imports this one, and calls when it is there
         _load(name).instrument()
+        _automatic.add(name)
         _on.add(name)
     except Exception as error:
         _log.warning(f"instrument {name}", "%s is not traced: %s: %s", name, type(error).__name__, error)

@@ -110,7 +110,7 @@ class JaegerRemote(Sampler):
         # One thread for good: greenlet libraries would make, and leave behind, a hub for each that uses a socket.
         self._asked, self._polling = _threads.original("allocate_lock")(), False
         try:
-            _threads.original("start_new_thread")(_serve, (weakref.ref(self, _end(self._asked)), self._asked))
+            _threads.start(_serve, (weakref.ref(self, _end(self._asked)), self._asked))
         except RuntimeError:  # the interpreter ends
             return
         self._generation = generation
