@@ -7,6 +7,7 @@ come out, so that a lost update, a torn record or an id drawn twice is seen, and
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import sys
@@ -410,6 +411,8 @@ def race_forks(report: Report, rounds: int) -> None:
         child = os.fork()
         if child == 0:
             code = 1
+            # Without a GIL CPython copies what another thread has locked: who waits for that for ever should say so.
+            faulthandler.dump_traceback_later(60, exit=True)
             with contextlib.suppress(BaseException):
                 together(lambda number: [tracer.start_span("child").end() for _ in range(100)] and None, 4)
                 stats = provider.stats()
