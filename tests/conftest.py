@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from receiving import Receiver
 
 IMPLEMENTATIONS = ("cython", "python")
+# What stands on the core's contract alone: with the pure core on one Python, with the compiled one on all.
+ABOVE = frozenset(("browser", "cli", "demo", "integrations", "local", "testing"))
+ONE_PYTHON = (3, 11)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +35,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "core" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--impl")
         metafunc.parametrize("core", IMPLEMENTATIONS if chosen == "both" else [chosen], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if sys.version_info[:2] == ONE_PYTHON:
+        return
+    for item in items:
+        if item.get_closest_marker("servers"):
+            item.add_marker(pytest.mark.skip(reason="once is enough: on 3.11"))
+    if config.getoption("--impl") != "python":
+        return
+    here = Path(__file__).parent
+    above = [item for item in items if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ABOVE]
+    if len(above) < len(items):  # unless it is them that were asked for
+        items[:] = [item for item in items if item not in above]
+        config.hook.pytest_deselected(items=above)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Programs started by a shell in the background ignore Ctrl-C, and so would all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

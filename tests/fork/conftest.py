@@ -25,11 +25,3 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def world(tmp_path: Path, receiver: Receiver) -> World:
     return World(tmp_path, receiver)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The servers run on one Python, on both implementations."""
-    if sys.version_info[:2] != (3, 11):
-        for item in items:
-            if item.get_closest_marker("servers"):
-                item.add_marker(pytest.mark.skip(reason="once is enough: on 3.11"))

@@ -299,7 +299,16 @@ def test_resources() -> None:
     ours, stock = (resource_of(run(remote, resource=GIVEN))[0] for run in (on_ours, on_stock))
     assert {key: ours[key] for key in stock} == stock
     # What a resource needs and was not given is there all the same.
-    assert {key.partition(".")[0] for key in ours.keys() - stock.keys()} <= {"host", "process", "service", "telemetry"}
+    assert {key.partition(".")[0] for key in ours.keys() - stock.keys()} <= {
+        "cloud",
+        "container",
+        "host",
+        "k8s",
+        "os",
+        "process",
+        "service",
+        "telemetry",
+    }
 
 
 def test_the_schema_of_a_resource() -> None:
