@@ -11,7 +11,7 @@ from fasttrace._core.types import Event
 from fasttrace.local import bars
 from fasttrace.local.diagnosis import Diagnosis
 from fasttrace.local.layout import Row, layout
-from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, Node, Trace
+from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, LATE, Node, Trace
 from fasttrace.local.operation import http_path, is_outgoing_http
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
 from fasttrace.local.text import clean, format_duration, format_percent, plural
@@ -225,6 +225,9 @@ def _oddities(node: Node, count: int) -> Iterator[tuple[str, str]]:
         yield f"! its parent {node.span.parent_span_id} is below it: the cycle is cut here", QUIET
     if DUPLICATE in node.marks:
         yield f"! another span has the same id {node.span.span_id}", QUIET
+    if LATE in node.marks and node.parent is not None and count == 1:
+        late = format_duration(node.start_ns - node.parent.end_ns)
+        yield f"! starts {late} after its parent has ended (left running, or clocks differ)", QUIET
     if EARLY in node.marks and node.parent is not None and count == 1:
         early = format_duration(node.parent.start_ns - node.start_ns)
         yield f"! starts {early} before its parent (clocks differ)", QUIET
