@@ -44,7 +44,7 @@ def _orphans(trace: Trace, called: str) -> Iterator[Diagnosis]:
         f"Lost context: {what} of {called}, such as {quoted(first)} in {clean(first.service)}, {names} that {verb} "
         f"not received: {why}."
     )
-    figures = {"orphans": len(orphans), "missing_parents": missing}
+    figures: dict[str, float] = {"orphans": len(orphans), "missing_parents": missing}
     yield Diagnosis("lost_context", first.service, sentence, first, figures)
 
 
