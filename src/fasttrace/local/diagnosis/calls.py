@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from fasttrace._core.types import SpanKind
 from fasttrace.local.diagnosis.finding import Diagnosis, quoted
 from fasttrace.local.diagnosis.queries import is_query
 from fasttrace.local.model import CLOCK_TOLERANCE_NS, Node, Trace
-from fasttrace.local.operation import http_path
+from fasttrace.local.operation import VARIABLE, http_path
 from fasttrace.local.text import clean, format_duration, format_percent
 from fasttrace.local.waits import is_pool_wait
 
@@ -24,7 +23,6 @@ MIN_TRIES = 3
 MIN_TRIES_IN_ALL = 4
 
 _READS = ("GET", "HEAD", "OPTIONS")
-_IDS = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\b[0-9a-fA-F]{16,}\b|\d+")
 _WRAPPERS = 3
 
 Key = tuple[str, ...]
@@ -100,7 +98,7 @@ def _alike(call: Node) -> Key:
 
 def _same(node: Node) -> Key:
     """Equal for tries of the same thing."""
-    return (node.service, _IDS.sub("?", node.name), _IDS.sub("?", http_path(node.span)), target(node))
+    return (node.service, VARIABLE.sub("?", node.name), VARIABLE.sub("?", http_path(node.span)), target(node))
 
 
 def _one_after_the_other(run: list[Node]) -> bool:
