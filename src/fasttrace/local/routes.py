@@ -21,9 +21,10 @@ ORDERS: dict[str, Callable[[Route], Any]] = {
 }
 _HEADINGS = {"time": "time", "self": "self", "p95": "p95", "errors": "errors", "calls": "calls"}
 # What does not fit goes in this order.
-_OPTIONAL = ("p99", "p50", "self", "rate")
-_WIDTHS = {"calls": 7, "rate": 8, "errors": 12, "p50": 9, "p95": 9, "p99": 9, "time": 9, "self": 9}
-_MIN_NAMES = 26
+_OPTIONAL = ("p99", "rate", "p50", "time")
+_WIDTHS = {"calls": 8, "rate": 8, "errors": 11, "p50": 9, "p95": 9, "p99": 9, "time": 9, "self": 9}
+# A terminal that is this narrow has no room for shares.
+_NARROW = 80
 MIN_BAR, MAX_BAR = 6, 40
 
 
@@ -38,8 +39,9 @@ def render_routes(routes: Sequence[Route], pen: Pen, order: str, chosen: int | N
 
     The bar is the share of what they are ordered by, of the largest (for ``p95``) or of all.
     """
-    columns = _columns(routes, pen)
-    fixed = sum(_WIDTHS[column] for column in columns)
+    widths = {**_WIDTHS, "errors": 7} if pen.width < _NARROW else _WIDTHS
+    columns = _columns(routes, pen, order, widths)
+    fixed = sum(widths[column] for column in columns)
     longest_service = max([len("service"), *(pen.cells(row["service"]) for row in routes)])
     service_width = min(longest_service, 10 if pen.width < 80 else 16)
     longest_route = max([len("route"), *(pen.cells(row["route"]) for row in routes)])
@@ -49,7 +51,7 @@ def render_routes(routes: Sequence[Route], pen: Pen, order: str, chosen: int | N
     route_width = min(longest_route, room - (bar_width + 1 if bar_width else 0))
     heading = [(f"{pen.pad('service', service_width)} {pen.pad('route', route_width)}", QUIET)]
     for column in columns:
-        text = f"{column:>{_WIDTHS[column]}}"
+        text = f"{column:>{widths[column]}}"
         heading.append((text, "bold" if _HEADINGS[order] == column else QUIET))
     lines = [pen.line(*heading)]
     sizes = [_size(row, order) for row in routes]
@@ -61,7 +63,7 @@ def render_routes(routes: Sequence[Route], pen: Pen, order: str, chosen: int | N
             (" ", style),
             (pen.pad(row["route"], route_width), style),
         ]
-        parts += [_cell(row, column, order) for column in columns]
+        parts += [_cell(row, column, order, widths[column]) for column in columns]
         if bar_width:
             bar = bars.share_bar(sizes[place], whole, bar_width, pen.unicode)
             parts.append((f" {bar}", pen.hue(row["service"])))
@@ -74,33 +76,38 @@ def _size(row: Route, order: str) -> float:
     return float(value[0] if isinstance(value, tuple) else value)
 
 
-def _columns(routes: Sequence[Route], pen: Pen) -> list[str]:
+def _columns(routes: Sequence[Route], pen: Pen, order: str, widths: dict[str, int]) -> list[str]:
     columns = ["calls", "rate", "errors", "p50", "p95", "p99", "time", "self"]
     for missing, key in (("self", "self_ns"), ("rate", "rate")):
         if not any(row.get(key) is not None for row in routes):
             columns.remove(missing)
+    wanted = 26 if pen.width < _NARROW else 44
     for column in _OPTIONAL:
-        if pen.width - sum(_WIDTHS[name] for name in columns) >= _MIN_NAMES + (MIN_BAR if pen.width >= 80 else 0):
+        if pen.width - sum(widths[name] for name in columns) >= wanted:
             break
-        if column in columns:
+        if column in columns and column != order:
             columns.remove(column)
     return columns
 
 
-def _cell(row: Route, column: str, order: str) -> tuple[str, str]:
-    width = _WIDTHS[column]
+def _cell(row: Route, column: str, order: str, width: int) -> tuple[str, str]:
     style = "bold" if column == order else ""
     if column == "calls":
         return f"{row['count']:>{width},}", style
     if column == "rate":
         return f"{format_rate(row['rate']):>{width}}", style
     if column == "errors":
-        if not row["errors"]:
-            return f"{'-':>{width}}", QUIET
-        share = format_percent(row["errors"], row["count"])
-        return f"{row['errors']:,} {share:>5}".rjust(width), ERROR
+        return errors_cell(row["errors"], row["count"], width)
     value = row[{"time": "total_ns", "self": "self_ns"}.get(column, column)]
     return f"{'-' if value is None else format_duration(value):>{width}}", style
+
+
+def errors_cell(errors: int, calls: int, width: int) -> tuple[str, str]:
+    """Failures and, where there is room, their share: ``14   1 %``."""
+    if not errors:
+        return f"{'-':>{width}}", QUIET
+    text = f"{errors:,} {format_percent(errors, calls):>5}"
+    return (text if len(text) < width else f"{errors:,}").rjust(width), ERROR
 
 
 def format_rate(per_second: float | None) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fasttrace.local import bars
-from fasttrace.local.routes import format_rate
-from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
-from fasttrace.local.text import format_duration, format_percent
+from fasttrace.local.routes import errors_cell, format_rate
+from fasttrace.local.terminal import QUIET, Pen, Text
+from fasttrace.local.text import format_duration
 
 MIN_BAR, MAX_BAR = 8, 40
 MAX_LINES = 500
@@ -31,11 +31,13 @@ def render_map(found: dict[str, Any], pen: Pen) -> list[Text]:
     if not lines:
         return []
     names = [f"{line.tree}{line.service}{_again(line)}" for line in lines]
-    name_width = min(max([len("service"), *(pen.cells(name) for name in names)]), pen.width - 41)
     rates = any(line.figures["rate"] is not None for line in lines)
     middle = pen.width >= 80
-    heading = f"{pen.pad('service', name_width)} {'calls':>8}" + (f"{'rate':>9}" if rates else "")
-    heading += f"{'errors':>12}" + (f"{'p50':>9}" if middle else "") + f"{'p95':>9}"
+    failures = 11 if middle else 7
+    figures_width = 9 + (8 if rates else 0) + failures + (9 if middle else 0) + 9
+    name_width = min(max([len("service"), *(pen.cells(name) for name in names)]), pen.width - figures_width)
+    heading = f"{pen.pad('service', name_width)}{'calls':>9}" + (f"{'rate':>8}" if rates else "")
+    heading += f"{'errors':>{failures}}" + (f"{'p50':>9}" if middle else "") + f"{'p95':>9}"
     bar_width = min(MAX_BAR, pen.width - len(heading) - 1)
     slowest = max(line.figures["p95"] or 0 for line in lines)
     drawn = [pen.line((heading, QUIET))]
@@ -45,10 +47,10 @@ def render_map(found: dict[str, Any], pen: Pen) -> list[Text]:
         name = pen.fit(f"{line.service}{_again(line)}", name_width - pen.cells(tree))
         blank = " " * (name_width - pen.cells(tree) - pen.cells(name))
         parts = [(tree, QUIET), (name, QUIET if line.repeated else pen.hue(line.service)), (blank, "")]
-        parts.append((f" {figures['calls']:>8,}", ""))
+        parts.append((f"{figures['calls']:>9,}", ""))
         if rates:
-            parts.append((f"{format_rate(figures['rate']):>9}", ""))
-        parts.append(_errors(figures))
+            parts.append((f"{format_rate(figures['rate']):>8}", ""))
+        parts.append(errors_cell(figures["errors"], figures["calls"], failures))
         if middle:
             parts.append((f"{_duration(figures['p50']):>9}", ""))
         parts.append((f"{_duration(figures['p95']):>9}", "bold"))
@@ -65,13 +67,6 @@ def _again(line: _Line) -> str:
 
 def _duration(ns: int | None) -> str:
     return "-" if ns is None else format_duration(ns)
-
-
-def _errors(figures: dict[str, Any]) -> tuple[str, str]:
-    if not figures["errors"]:
-        return f"{'-':>12}", QUIET
-    share = format_percent(figures["errors"], figures["calls"])
-    return f"{figures['errors']:,} {share:>5}".rjust(12), ERROR
 
 
 def _lines(found: dict[str, Any], unicode: bool) -> list[_Line]:

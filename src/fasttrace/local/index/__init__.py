@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,7 +141,7 @@ class Index:
 
 def _trace_holds(query: Query, trace: Trace) -> bool:
     values = {
-        "trace.dur": trace.duration_ns, "trace.spans": len(trace.nodes), "trace.errors": len(trace.errors),
+        "age": time.time_ns() - trace.start_ns, "trace.dur": trace.duration_ns, "trace.spans": len(trace.nodes), "trace.errors": len(trace.errors),
     }  # fmt: skip
     for term in query.terms:
         if term.field in values and term.of_trace and term.operator in NUMERIC:
