@@ -15,6 +15,10 @@ first steps:
   fasttrace ls --slow            the slowest traces
   fasttrace show slow            the slowest one as a waterfall
   fasttrace show 4bf92f35        a trace by the start of its id
+  fasttrace tail                 traces as they come
+  fasttrace top                  what the services are asked for, and what is slow
+  fasttrace map                  who calls whom
+  fasttrace diff 4bf92f35 slow   what of the second trace takes longer
   fasttrace doctor               what is configured here, and what is wrong with it
   fasttrace sampling boost 100% --for 10m
                                  every trace of every process here, for ten minutes
@@ -103,6 +107,17 @@ def _time(text: str) -> float:
     return float(_read(reading.seconds, text))
 
 
+def _percent(text: str) -> float:
+    """A share that may be above 1: 10%, 0.1, 250%."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: use 10% or 0.1")
+    return share
+
+
 def _trace_id(text: str) -> int:
     """A whole trace id."""
     from fasttrace.sampling import reading
@@ -130,6 +145,10 @@ def build_parser() -> Parser:
     _add_demo(commands)
     _add_ls(commands)
     _add_show(commands)
+    _add_tail(commands)
+    _add_top(commands)
+    _add_map(commands)
+    _add_diff(commands)
     _add_doctor(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
@@ -174,7 +193,82 @@ def _add_show(commands: Any) -> None:
     show.add_argument(
         "trace", metavar="TRACE", help="the start of a trace id, `slow` for the slowest, `last` for the newest"
     )
-    show.add_argument("--json", action="store_true", help="the trace's spans as OTLP JSON")
+    show.add_argument(
+        "--rows", type=_count, default=400, metavar="N", help="at most so many rows of the waterfall (default: 400)"
+    )
+    show.add_argument("--unfold", action="store_true", help="a row for each of like spans")
+    show.add_argument("--json", action="store_true", help="a JSON object: spans in tree order, times, diagnosis")
+
+
+_SEARCH = "what to look for, such as: service=inventory 'dur>500ms' status=error (default: everything)"
+
+
+def _add_query(command: Parser) -> None:
+    command.add_argument("query", nargs="*", metavar="SEARCH", help=_SEARCH)
+
+
+def _add_last(command: Parser) -> None:
+    command.add_argument("--last", type=_time, metavar="TIME", help="only traces of this time, such as 5m or 1h")
+
+
+def _add_tail(commands: Any) -> None:
+    tail = _command(commands, "tail", "show traces as they come, one line each")
+    _add_query(tail)
+    tail.add_argument("--errors", action="store_true", help="only traces with a failed span")
+    tail.add_argument("--count", type=_count, metavar="N", help="end after so many traces")
+    tail.add_argument("--for", dest="seconds", type=_time, metavar="TIME", help="end after a time, such as 30s or 5m")
+    tail.add_argument("--json", action="store_true", help="a JSON object on each line")
+
+
+def _add_top(commands: Any) -> None:
+    top = _command(
+        commands, "top", "show what the services are asked for, by what takes the time; drawn again and again"
+    )
+    _add_query(top)
+    top.add_argument(
+        "--by",
+        choices=("p95", "errors", "self", "time", "calls"),
+        default="p95",
+        help="what comes first: the slowest (p95), most failures, most time of their own, in all, or most calls",
+    )
+    _add_last(top)
+    top.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="S", help="seconds between two looks (default: 2)"
+    )
+    top.add_argument("--once", action="store_true", help="print it once and end, as without a terminal")
+    top.add_argument("--limit", type=_count, default=40, metavar="N", help="with --once, so many routes (default: 40)")
+    top.add_argument("--json", action="store_true", help="a JSON object, once")
+
+
+def _add_map(commands: Any) -> None:
+    service_map = _command(commands, "map", "show who calls whom, how often, how slow and with how many failures")
+    _add_query(service_map)
+    _add_last(service_map)
+    service_map.add_argument("--json", action="store_true", help="a JSON object: nodes and edges")
+
+
+_DIFF_EXAMPLES = """\
+examples:
+  fasttrace diff 4bf92f35 slow                        two traces
+  fasttrace diff 20m..10m 10m..                       the last ten minutes, and those before
+  fasttrace diff 12:00..12:05 12:05..12:10
+  fasttrace diff 'service.version=1' 'service.version=2'
+  fasttrace diff --fail-over 10% 20m..10m 10m..       exit code 3 when it has become slower by a tenth
+"""
+
+
+def _add_diff(commands: Any) -> None:
+    diff = _command(commands, "diff", "compare two traces, or two groups of them: what takes longer in the second")
+    diff.epilog = _DIFF_EXAMPLES
+    diff.add_argument("a", metavar="A", help="a trace, as for show; a range of time; or a search")
+    diff.add_argument("b", metavar="B", help="the same")
+    diff.add_argument(
+        "--limit", type=_count, default=200, metavar="N", help="of each group the newest so many traces (default: 200)"
+    )
+    diff.add_argument(
+        "--fail-over", type=_percent, metavar="SHARE", help="exit code 3 when b is slower than a by more, such as 10%%"
+    )
+    diff.add_argument("--json", action="store_true", help="a JSON object")
 
 
 def _add_doctor(commands: Any) -> None:

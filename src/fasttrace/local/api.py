@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from fasttrace.local import compare as comparing
-from fasttrace.local.diagnosis import diagnose
+from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.layout import layout
 from fasttrace.local.model import Node, Trace
@@ -68,7 +68,6 @@ def trace_dict(found: Trace) -> dict[str, Any]:
             resources[key] = resource_dicts.index(attributes)
         spans.append(_span(node, found.start_ns, resources[key]))
     places = {id(node): place for place, node in enumerate(found.nodes)}
-    diagnosis = diagnose([found], "this trace")
     return {
         "trace_id": found.trace_id,
         "name": found.name,
@@ -90,8 +89,10 @@ def trace_dict(found: Trace) -> dict[str, Any]:
                 "text": diagnosis.sentence,
                 "span_id": diagnosis.evidence.span.span_id,
                 "service": diagnosis.service,
+                "cost_ns": diagnosis.cost_ns,
                 "figures": diagnosis.figures,
             }
+            for diagnosis in findings(found)
         ],
         "folds": [
             {"first": places[id(row.first)], "count": row.count, "spans": [places[id(node)] for node in row.nodes]}

@@ -4,11 +4,11 @@ Terms are joined by "and"; a span matches when all of them hold, a trace when on
 
 - ``field=value``, ``field!=value``; ``field~pattern`` and ``field!~pattern``, where ``*`` is any text and ``?`` one
   character, and a pattern without either may stand anywhere in the value;
-- ``field>number``, and ``>=``, ``<``, ``<=``: for ``dur`` and ``trace.dur`` a duration with its unit;
+- ``field>number``, and ``>=``, ``<``, ``<=``: for ``dur``, ``trace.dur`` and ``age`` a duration with its unit;
 - a word or ``"several words"``: anywhere in the name, the service or an attribute, whatever its case.
 
 A minus before a term turns it round. Fields are ``service name kind status dur``, of the whole trace ``trace.dur
-trace.spans trace.errors trace.name trace.service``, and every attribute of the span or its resource by its key;
+trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or its resource by its key;
 ``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name makes it an attribute.
 """
 
@@ -30,7 +30,7 @@ MAX_QUERY = 2000
 NUMERIC = {">": gt, ">=": ge, "<": lt, "<=": le}
 _OPERATORS = ("!=", "!~", ">=", "<=", "==", "=", "~", ">", "<")
 _TEXTS = ("service", "name", "trace.name", "trace.service")
-_DURATIONS = ("dur", "trace.dur")
+_DURATIONS = ("dur", "trace.dur", "age")
 _COUNTS = ("trace.spans", "trace.errors")
 FIELDS = (*_TEXTS, "kind", "status", *_DURATIONS, *_COUNTS)
 ALIASES = {
@@ -77,7 +77,7 @@ class Term:
     @property
     def of_trace(self) -> bool:
         """Whether it is a condition on the whole trace."""
-        return not self.attribute and self.field.startswith("trace.")
+        return not self.attribute and (self.field.startswith("trace.") or self.field == "age")
 
     def __repr__(self) -> str:
         return f"Term({'-' if self.negated else ''}{self.field!r} {self.operator} {self.value!r})"

@@ -1,0 +1,141 @@
+"""The screen of ``fasttrace top``: routes in a chosen order, and the slowest trace of the one that is pointed at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fasttrace.local import api
+from fasttrace.local.diagnosis import findings
+from fasttrace.local.index import Index
+from fasttrace.local.render import render_findings, render_trace
+from fasttrace.local.routes import Route, in_order, render_routes, routes_title
+from fasttrace.local.screen import DOWN, END, ENTER, ESCAPE, HOME, PAGE_DOWN, PAGE_UP, UP, Screen
+from fasttrace.local.terminal import QUIET, Pen, Text
+
+_ORDER_KEYS = {"p": "p95", "e": "errors", "s": "self", "t": "time", "c": "calls"}
+_KEYS = "q quit   order: p p95, e errors, s self, t time, c calls   j k choose   enter slowest trace   space pause"
+_SHORT_KEYS = "q quit  p e s t c order  j k choose  enter trace"
+_TRACE_KEYS = "q back   j k space b scroll"
+
+
+class Top:
+    """Routes of the traces that a search finds, read anew every ``interval`` seconds."""
+
+    def __init__(self, index: Index, query: str, *, order: str, interval: float) -> None:
+        self._index = index
+        self._query = query
+        self._order = order
+        self._interval = interval
+        self._routes: list[Route] = []
+        self._chosen: tuple[str, str] | None = None
+        self._first = 0
+        self._paused = False
+
+    def run(self) -> None:
+        """Draw and read keys until it is left."""
+        self._load()
+        with Screen() as screen:
+            due = time.monotonic() + self._interval
+            while True:
+                self._draw(screen)
+                key = screen.key(max(0.0, due - time.monotonic()) if not self._paused else 3600)
+                if key in ("q", ESCAPE):
+                    return
+                if key is None:
+                    self._index.refresh()
+                    self._load()
+                    due = time.monotonic() + self._interval
+                else:
+                    self._press(key, screen)
+
+    def _load(self) -> None:
+        self._routes = in_order(api.routes(self._index, self._query)["routes"], self._order)
+
+    def _place(self) -> int | None:
+        """The line that is pointed at: the same route, wherever it stands now."""
+        for place, row in enumerate(self._routes):
+            if (row["service"], row["route"]) == self._chosen:
+                return place
+        return None
+
+    def _press(self, key: str, screen: Screen) -> None:
+        if key in _ORDER_KEYS:
+            self._order = _ORDER_KEYS[key]
+            self._routes = in_order(self._routes, self._order)
+        elif key == " ":
+            self._paused = not self._paused
+        elif key == ENTER and self._place() is not None:
+            _Waterfall(self._index, self._query, self._routes[self._place() or 0]).run(screen)
+        else:
+            self._move(key, screen)
+
+    def _move(self, key: str, screen: Screen) -> None:
+        page = screen.height - 5
+        steps = {"j": 1, DOWN: 1, "k": -1, UP: -1, PAGE_DOWN: page, PAGE_UP: -page, HOME: -(10**6), END: 10**6}
+        if key not in steps or not self._routes:
+            return
+        place = self._place()
+        place = 0 if place is None else max(0, min(len(self._routes) - 1, place + steps[key]))
+        self._chosen = (self._routes[place]["service"], self._routes[place]["route"])
+
+    def _draw(self, screen: Screen) -> None:
+        pen = screen.pen()
+        room = max(1, screen.height - 4)
+        place = self._place()
+        if place is not None:
+            self._first = max(min(self._first, place), place - room + 1)
+        self._first = max(0, min(self._first, len(self._routes) - room))
+        shown = self._routes[self._first : self._first + room]
+        where = self._index.label + (f" · {self._query}" if self._query else "")
+        title = routes_title(self._routes, self._order, where)
+        lines = [
+            pen.line((pen.fit(title, pen.width - 9), QUIET), (" · paused" if self._paused else "", "bold")),
+            pen.line(),
+            *render_routes(shown, pen, self._order, None if place is None else place - self._first),
+        ]
+        if not self._routes:
+            lines.append(pen.line(("nothing yet: waiting for spans", QUIET)))
+        screen.draw(lines, _footer(pen, _KEYS if pen.width > len(_KEYS) else _SHORT_KEYS))
+
+
+class _Waterfall:
+    """The slowest trace of a route, to scroll in."""
+
+    def __init__(self, index: Index, query: str, row: Route) -> None:
+        self._trace = _slowest(index, query, row)
+        self._first = 0
+
+    def run(self, screen: Screen) -> None:
+        """Draw and read keys until it is left."""
+        while self._trace is not None:
+            pen = screen.pen()
+            lines = [*render_trace(self._trace, pen), pen.line(), *render_findings(findings(self._trace), pen)]
+            page = screen.height - 1
+            self._first = max(0, min(self._first, len(lines) - page))
+            screen.draw(lines[self._first :], _footer(pen, _TRACE_KEYS))
+            key = screen.key(3600)
+            if key in ("q", ESCAPE, ENTER):
+                return
+            steps = {"j": 1, DOWN: 1, "k": -1, UP: -1, " ": page - 1, PAGE_DOWN: page - 1, "b": 1 - page}
+            steps |= {PAGE_UP: 1 - page, HOME: -len(lines), END: len(lines), "g": -len(lines), "G": len(lines)}
+            self._first += steps.get(key or "", 0)
+
+
+def _slowest(index: Index, query: str, row: Route) -> Any:
+    for field in ("route", "name"):
+        asked = f"{query} service={_quoted(row['service'])} {field}={_quoted(row['route'])}"
+        found: Sequence[dict[str, Any]] = api.traces(index, asked.strip(), limit=1, order="slowest")["traces"]
+        if found:
+            return index.trace(found[0]["trace_id"])
+    return None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _footer(pen: Pen, text: str) -> Text:
+    return pen.line((pen.pad(text, pen.width), "reverse"))
