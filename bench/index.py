@@ -49,6 +49,8 @@ EQUALITY = (
     "service=legacy enduser.id=user-77",
     "-service=gateway route=/ads/{id}",
     "host.name=host-2",
+    "service=inventory host.name=host-1",
+    "customer.tier=gold -service=gateway server.address=10.0.0.3",
     "host.name=host-2 status=error",
 )
 PREFIX = (
@@ -193,8 +195,8 @@ def report(directory: Path, check: bool) -> int:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     rate = spans / seconds
     print(f"{spans:,} spans, {health['traces']:,} traces, {health['spool_bytes'] / 1e6:.0f} MB of segments")
-    print(f"indexed in {seconds:.1f} s: {rate:,.0f} spans/s ({spans / worked:,.0f} per second of CPU); index {health['index_bytes'] / 1e6:.0f} MB, "
-          f"memory {memory / 1e6:.0f} MB at most\n")  # fmt: skip
+    print(f"indexed in {seconds:.1f} s: {rate:,.0f} spans/s, {spans / worked:,.0f} a second of CPU; "
+          f"index {health['index_bytes'] / 1e6:.0f} MB, memory {memory / 1e6:.0f} MB at most\n")  # fmt: skip
     if rate < MIN_SPANS_PER_SECOND:
         broken.append(f"{rate:,.0f} spans/s")
     if memory > MAX_MEMORY_BYTES:

@@ -50,6 +50,10 @@ class Listed(NamedTuple):
     status: str
     complete: bool
 
+    def path(self) -> list[str]:
+        """The services in the order of their first span."""
+        return self.services
+
 
 class Entry(NamedTuple):
     """A span at which a request enters a service; ``caller`` is the service that made it, None when unknown."""
