@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 def _suggest(word: str, known: Sequence[str]) -> str:
     matches = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f". Did you mean {matches[0]}?" if matches else f": use {', '.join(known)}" if len(known) < 9 else ""
+    return f". Did you mean {matches[0]}?" if matches else f": use {', '.join(known)}" if len(known) < 30 else ""
 
 
 def _count(text: str) -> int:
@@ -227,9 +227,10 @@ def _add_top(commands: Any) -> None:
     _add_query(top)
     top.add_argument(
         "--by",
-        choices=("p95", "errors", "self", "time", "calls"),
-        default="p95",
-        help="what comes first: the slowest (p95), most failures, most time of their own, in all, or most calls",
+        choices=("self", "p95", "errors", "time", "calls"),
+        default="self",
+        help="what comes first: most time of their own (self, the default), the slowest, most failures, most time with "
+        "all that they call, most calls",
     )
     _add_last(top)
     top.add_argument(

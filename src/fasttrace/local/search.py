@@ -8,8 +8,9 @@ Terms are joined by "and"; a span matches when all of them hold, a trace when on
 - a word or ``"several words"``: anywhere in the name, the service or an attribute, whatever its case.
 
 A minus before a term turns it round. Fields are ``service name kind status dur``, of the whole trace ``trace.dur
-trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or its resource by its key;
-``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name makes it an attribute.
+trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or
+its resource by its key; ``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name
+makes it an attribute.
 """
 
 from __future__ import annotations

@@ -15,8 +15,12 @@ from fasttrace.local.screen import DOWN, END, ENTER, ESCAPE, HOME, PAGE_DOWN, PA
 from fasttrace.local.terminal import QUIET, Pen, Text
 
 _ORDER_KEYS = {"p": "p95", "e": "errors", "s": "self", "t": "time", "c": "calls"}
-_KEYS = "q quit   order: p p95, e errors, s self, t time, c calls   j k choose   enter slowest trace   space pause"
-_SHORT_KEYS = "q quit  p e s t c order  j k choose  enter trace"
+_WINDOWS = (None, 60, 600, 3600)
+_KEYS = (
+    "q quit · by s self  p p95  e errors  t time  c calls · w time range · j k enter its slowest trace · space pause",
+    "q quit · by s self  p p95  e errors  t time  c calls · w range · j k enter trace · space pause",
+    "q quit · s p e t c order · w range · j k enter trace",
+)  # fmt: skip
 _TRACE_KEYS = "q back   j k space b scroll"
 
 
@@ -32,6 +36,7 @@ class Top:
         self._chosen: tuple[str, str] | None = None
         self._first = 0
         self._paused = False
+        self._window = 0
 
     def run(self) -> None:
         """Draw and read keys until it is left."""
@@ -51,7 +56,12 @@ class Top:
                     self._press(key, screen)
 
     def _load(self) -> None:
-        self._routes = in_order(api.routes(self._index, self._query)["routes"], self._order)
+        self._routes = in_order(api.routes(self._index, self._search())["routes"], self._order)
+
+    def _search(self) -> str:
+        """What was asked for, of the time range that was chosen."""
+        seconds = _WINDOWS[self._window]
+        return self._query if seconds is None else f"{self._query} age<{seconds}s".strip()
 
     def _place(self) -> int | None:
         """The line that is pointed at: the same route, wherever it stands now."""
@@ -66,8 +76,11 @@ class Top:
             self._routes = in_order(self._routes, self._order)
         elif key == " ":
             self._paused = not self._paused
+        elif key == "w":
+            self._window = (self._window + 1) % len(_WINDOWS)
+            self._load()
         elif key == ENTER and self._place() is not None:
-            _Waterfall(self._index, self._query, self._routes[self._place() or 0]).run(screen)
+            _Waterfall(self._index, self._search(), self._routes[self._place() or 0]).run(screen)
         else:
             self._move(key, screen)
 
@@ -88,7 +101,7 @@ class Top:
             self._first = max(min(self._first, place), place - room + 1)
         self._first = max(0, min(self._first, len(self._routes) - room))
         shown = self._routes[self._first : self._first + room]
-        where = self._index.label + (f" · {self._query}" if self._query else "")
+        where = self._index.label + (f" · {self._search()}" if self._search() else "")
         title = routes_title(self._routes, self._order, where)
         lines = [
             pen.line((pen.fit(title, pen.width - 9), QUIET), (" · paused" if self._paused else "", "bold")),
@@ -97,7 +110,7 @@ class Top:
         ]
         if not self._routes:
             lines.append(pen.line(("nothing yet: waiting for spans", QUIET)))
-        screen.draw(lines, _footer(pen, _KEYS if pen.width > len(_KEYS) else _SHORT_KEYS))
+        screen.draw(lines, _footer(pen, next((keys for keys in _KEYS if len(keys) <= pen.width), _KEYS[-1])))
 
 
 class _Waterfall:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from fasttrace.local.search import NUMERIC, Query, Term, equal_texts
 
 # Of so many spans or more, walking through the traces from the newest on finds a page sooner than gathering.
 MANY_SPANS = 20_000
+# An age, and the start that it means.
+_EARLIER = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _TRACE_COLUMNS = {"trace.dur": "t.duration", "trace.spans": "t.spans", "trace.errors": "t.errors"}
 
 
@@ -178,6 +181,9 @@ def _like(text: str) -> str:
 
 
 def _of_trace(term: Term) -> Sql:
+    if term.field == "age":
+        assert term.number is not None
+        return Sql(f"t.start {_EARLIER[term.operator]} ?", (time.time_ns() - round(term.number),))
     if term.field in _TRACE_COLUMNS:
         return Sql(f"{_TRACE_COLUMNS[term.field]} {term.operator} ?", (term.number,))
     return _put("t.shape IN ({})", _shapes(term))
