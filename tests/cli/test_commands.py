@@ -63,6 +63,20 @@ def test_ls_slow_lists_the_slowest_first_and_errors_only_failures(
     assert [trace["name"] for trace in listed(capsys, "--spool", str(spool), "--errors")] == ["GET /failed"]
 
 
+def test_ls_takes_a_search(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for query, found in (
+        (["dur>30ms"], ["GET /slow", "GET /failed"]),
+        (["dur>30ms", "-code=503"], ["GET /slow"]),
+        (['name~"GET*"', "status=error"], ["GET /failed"]),
+        (["wait"], ["GET /slow"]),
+    ):
+        assert [trace["name"] for trace in listed(capsys, "--spool", str(spool), *query)] == found
+    assert main(["ls", "--spool", str(spool), "service=none"]) == 0
+    assert "nothing matches 'service=none'" in capsys.readouterr().err
+    assert main(["ls", "--spool", str(spool), "dur>5"]) == 1
+    assert "'5' has no unit: use ns, us, ms, s, m or h" in capsys.readouterr().err
+
+
 def test_ls_in_words_fits_the_terminal(
     spool: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

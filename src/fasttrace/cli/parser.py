@@ -181,11 +181,13 @@ def _add_demo(commands: Any) -> None:
 
 def _add_ls(commands: Any) -> None:
     ls = _command(commands, "ls", "list the traces of the spool, newest last")
+    _add_query(ls)
     order = ls.add_mutually_exclusive_group()
     order.add_argument("--slow", action="store_true", help="the slowest, slowest first")
     order.add_argument("--errors", action="store_true", help="only traces with a failed span")
     ls.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default: 20)")
     ls.add_argument("--json", action="store_true", help="a JSON list of objects")
+    ls.epilog = _SEARCH_EXAMPLES
 
 
 def _add_show(commands: Any) -> None:
@@ -201,6 +203,17 @@ def _add_show(commands: Any) -> None:
 
 
 _SEARCH = "what to look for, such as: service=inventory 'dur>500ms' status=error (default: everything)"
+
+
+_SEARCH_EXAMPLES = """\
+searches:
+  fasttrace ls service=inventory 'dur>500ms'      a span of this service, longer than this
+  fasttrace ls status=error -service=shipping     a failed span of another service
+  fasttrace ls 'http.route~"/orders*"' 'code>=500'
+  fasttrace ls 'order.id=4711'                    any attribute, of the span or its resource
+  fasttrace ls 'trace.dur>2s' 'trace.errors>0'    the whole trace
+  fasttrace ls '"card declined"'                  a text, in names and attributes
+"""
 
 
 def _add_query(command: Parser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from fasttrace.local.index import Listed
 from fasttrace.local.store import Summary
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
 from fasttrace.local.text import format_duration, plural
@@ -14,14 +15,14 @@ ID_WIDTH = 10
 MIN_PATH_WIDTH = 8
 
 
-def render_list(summaries: Sequence[Summary], pen: Pen) -> list[Text]:
+def render_list(summaries: Sequence[Summary | Listed], pen: Pen) -> list[Text]:
     """Traces as lines, in the order given, each cut to the pen's width."""
     longest = max((pen.cells(_name(summary)) for summary in summaries), default=0)
     name_width = min(longest, 18 if pen.width < 80 else 40)
     return [render_summary(summary, pen, name_width) for summary in summaries]
 
 
-def render_summary(summary: Summary, pen: Pen, name_width: int) -> Text:
+def render_summary(summary: Summary | Listed, pen: Pen, name_width: int) -> Text:
     """``12:03:41  200  2.31 s  POST /checkout  gateway→checkout→inventory  26 spans  ✖ 2  4bf92f3577``.
 
     Where there is not enough room, the path goes first, then the number of spans.
@@ -48,6 +49,6 @@ def render_summary(summary: Summary, pen: Pen, name_width: int) -> Text:
     return pen.line(*left, (pen.pad(_name(summary), name_width), ""), (middle, ""), *right)
 
 
-def _name(summary: Summary) -> str:
+def _name(summary: Summary | Listed) -> str:
     """The root's name; a question mark before it until the root has been received."""
     return summary.name if summary.complete else f"? {summary.name}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from fasttrace.local.index.schema import ENTERS, FAILED
+from fasttrace.local.index.schema import ENTERS, FAILED, PART_BITS
 
 Row = tuple[int, int, int | None, int, int, int, int, int]
 _COLUMNS = "s.trace, s.id, s.parent, s.start, s.duration, s.service, s.flags, s.shape"
@@ -21,6 +21,7 @@ def derive(database: sqlite3.Connection, touched: Iterable[int], new: dict[int, 
     inserts: list[tuple[object, ...]] = []
     updates: list[tuple[object, ...]] = []
     entries: list[tuple[object, ...]] = []
+    parts: dict[int, tuple[int, int]] = {}
     for trace, spans in groupby(rows, itemgetter(0)):
         members = list(spans)
         line = _line(members)
@@ -29,6 +30,8 @@ def derive(database: sqlite3.Connection, touched: Iterable[int], new: dict[int, 
         else:
             updates.append((*line, trace))
         entries += _entries(trace, members)
+        first, last = parts.get(trace >> PART_BITS, (line[0], line[0]))
+        parts[trace >> PART_BITS] = min(first, line[0]), max(last, line[0])
     database.executemany(
         "INSERT INTO trace (start, duration, longest, shape, spans, errors, complete, services, trace_id, id) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -39,6 +42,9 @@ def derive(database: sqlite3.Connection, touched: Iterable[int], new: dict[int, 
         "services = ? WHERE id = ?",
         updates,
     )
+    for part, (first, last) in parts.items():
+        database.execute("INSERT OR IGNORE INTO part VALUES (?, ?, ?)", (part, first, last))
+        database.execute("UPDATE part SET first = min(first, ?), last = max(last, ?) WHERE id = ?", (first, last, part))
     database.executemany("DELETE FROM entry WHERE trace = ?", ((update[-1],) for update in updates))
     database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", entries)
 

@@ -39,8 +39,11 @@ CREATE TABLE span (trace INTEGER, id INTEGER, twin INTEGER, start INTEGER NOT NU
                    service INTEGER NOT NULL, flags INTEGER NOT NULL,
                    PRIMARY KEY (trace, id, twin)) WITHOUT ROWID;
 CREATE INDEX span_shape ON span (shape);
-CREATE TABLE posting (key INTEGER, value TEXT, number REAL, trace INTEGER, span INTEGER, twin INTEGER,
-                      PRIMARY KEY (key, value, trace, span, twin)) WITHOUT ROWID;
+-- By parts, so that what is read in at one time lies together whatever the values are.
+CREATE TABLE posting (part INTEGER, key INTEGER, value TEXT, number REAL, trace INTEGER, span INTEGER, twin INTEGER,
+                      PRIMARY KEY (part, key, value, trace, span, twin)) WITHOUT ROWID;
+-- 4,096 traces, and when the first and the last of them began, at most.
+CREATE TABLE part (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL);
 
 -- `shape` is the root's, `services` are ids in order of their first span.
 CREATE TABLE trace (id INTEGER PRIMARY KEY, trace_id BLOB UNIQUE NOT NULL, start INTEGER NOT NULL,
@@ -54,5 +57,7 @@ CREATE TABLE entry (trace INTEGER, number INTEGER, service INTEGER NOT NULL, cal
                     PRIMARY KEY (trace, number)) WITHOUT ROWID;
 """
 
+# A trace's number without so many bits is that of its part.
+PART_BITS = 12
 FAILED = 1
 ENTERS = 2

@@ -6,7 +6,9 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData, SpanKind, StatusCode
@@ -15,7 +17,7 @@ from fasttrace.local.facts import MAX_FACTS, MAX_TEXT, facts, to_number, to_text
 from fasttrace.local.index.derive import derive
 from fasttrace.local.index.intern import Interner
 from fasttrace.local.index.retention import drop_segments
-from fasttrace.local.index.schema import ENTERS, FAILED
+from fasttrace.local.index.schema import ENTERS, FAILED, PART_BITS
 
 BATCH_SPANS = 10_000
 BATCH_BYTES = 16 * 1024 * 1024
@@ -145,8 +147,8 @@ class _Batch:
         self._new: dict[int, bytes] = {}
         self._touched: set[int] = set()
         self._frames: list[tuple[int, int, int, int]] = []
-        self._spans: list[tuple[object, ...]] = []
-        self._postings: list[tuple[object, ...]] = []
+        self._spans: list[tuple[Any, ...]] = []
+        self._postings: list[tuple[Any, ...]] = []
         self._bytes = 0
         self._next_frame = self._last("frame") + 1
         self._next_trace = self._last("trace") + 1
@@ -216,7 +218,7 @@ class _Batch:
                 if pair is None:
                     pair = self._names.value(key, text)
                 if pair is None:
-                    postings.append((key.id, text, to_number(text), trace, own, twin))
+                    postings.append((trace >> PART_BITS, key.id, text, to_number(text), trace, own, twin))
                 else:
                     signature.append(pair)
             found = tuple(signature)
@@ -235,10 +237,10 @@ class _Batch:
         """Write all of it; the number of spans."""
         database = self._database
         database.executemany("INSERT INTO frame VALUES (?, ?, ?, ?)", self._frames)
-        self._spans.sort(key=lambda row: row[:3])
+        self._spans.sort(key=itemgetter(0))
         database.executemany("INSERT OR IGNORE INTO span VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._spans)
-        self._postings.sort(key=lambda row: (row[:2], row[3:]))
-        database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?, ?, ?, ?)", self._postings)
+        self._postings.sort(key=itemgetter(0, 1, 2))
+        database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?, ?, ?, ?, ?)", self._postings)
         counts = Counter(row[7] for row in self._spans)
         database.executemany(
             "UPDATE shape SET spans = spans + ? WHERE id = ?", ((count, shape) for shape, count in counts.items())
