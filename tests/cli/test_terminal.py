@@ -198,3 +198,42 @@ def test_tail_of_errors_shows_failed_traces(spool: Path) -> None:
     (line,) = record_until(process, spool, record).splitlines()
     assert "broken" in line
     assert "✖ 1" in line
+
+
+def test_show_finds_the_trace_that_a_lost_context_went_on_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, ms = 1_795_435_421_220_000_000, 1_000_000
+    shop = fasttrace.TracerProvider(service_name="shop", exporter=SpoolExporter(tmp_path))
+    pay = fasttrace.TracerProvider(service_name="payments", exporter=SpoolExporter(tmp_path))
+    tracer, nothing = shop.get_tracer("t"), fasttrace.Context()
+    root = tracer.start_span("POST /buy", kind=fasttrace.SpanKind.SERVER, context=nothing, start_time=start)
+    asked = {"url.full": "http://pay:80/charge", "http.request.method": "POST"}
+    call = tracer.start_span(
+        "POST", kind=fasttrace.SpanKind.CLIENT, context=root, attributes=asked, start_time=start + ms
+    )
+    answered = {"url.path": "/charge", "http.request.method": "POST"}
+    other = pay.get_tracer("t").start_span(
+        "POST /charge", kind=fasttrace.SpanKind.SERVER, context=nothing, attributes=answered, start_time=start + 2 * ms
+    )
+    other.end(start + 8 * ms)
+    call.end(start + 9 * ms)
+    root.end(start + 10 * ms)
+    assert shop.shutdown(timeout=10)
+    assert pay.shutdown(timeout=10)
+    traces = {row["name"]: row["trace_id"] for row in listed(capsys, tmp_path)}
+    for name in ("POST /buy", "POST /charge"):
+        assert main(["show", traces[name], "--spool", str(tmp_path)]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"`POST /charge` in payments begins trace {traces['POST /charge'][:8]} of its own" in said
+        (found,) = [
+            one for one in answer(capsys, "show", traces[name], "--spool", str(tmp_path))["diagnosis"]  # type: ignore[attr-defined]
+            if one["rule"] == "lost_context"
+        ]  # fmt: skip
+        assert found["span_id"]
+
+
+def listed(capsys: pytest.CaptureFixture[str], spool: Path) -> list[dict[str, str]]:
+    assert main(["ls", "--json", "--spool", str(spool)]) == 0
+    rows: list[dict[str, str]] = json.loads(capsys.readouterr().out)
+    return rows

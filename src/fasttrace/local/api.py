@@ -17,6 +17,7 @@ from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.layout import layout
 from fasttrace.local.model import Node, Trace
+from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse
 
 # A browser reads larger integers wrong.
@@ -51,11 +52,12 @@ def _listed(row: Listed) -> dict[str, Any]:
 
 def trace(index: Index, trace_id: str) -> dict[str, Any]:
     """One trace, its spans in tree order. Raises TraceNotFound."""
-    return trace_dict(index.trace(trace_id))
+    found = index.trace(trace_id)
+    return trace_dict(found, neighbours(index, found))
 
 
-def trace_dict(found: Trace) -> dict[str, Any]:
-    """A trace as ``trace`` gives it."""
+def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
+    """A trace as ``trace`` gives it; ``others`` may hold the other side of a call that lost its context."""
     resources: dict[int, int] = {}
     resource_dicts: list[dict[str, Any]] = []
     spans = []
@@ -92,7 +94,7 @@ def trace_dict(found: Trace) -> dict[str, Any]:
                 "cost_ns": diagnosis.cost_ns,
                 "figures": diagnosis.figures,
             }
-            for diagnosis in findings(found)
+            for diagnosis in findings(found, neighbours=others)
         ],
         "folds": [
             {"first": places[id(row.first)], "count": row.count, "spans": [places[id(node)] for node in row.nodes]}

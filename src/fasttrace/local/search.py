@@ -157,6 +157,12 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
+def quoted(text: str) -> str:
+    """A text as a value in a search, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def parse(text: str) -> Query:
     """Read a query; "" matches everything. Raises SearchError, which points at the place."""
     if len(text) > MAX_QUERY:

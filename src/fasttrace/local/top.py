@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
 
 from fasttrace.local import api
 from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Index
+from fasttrace.local.model import Trace
+from fasttrace.local.neighbours import neighbours
 from fasttrace.local.render import render_findings, render_trace
 from fasttrace.local.routes import Route, in_order, render_routes, routes_title
 from fasttrace.local.screen import DOWN, END, ENTER, ESCAPE, HOME, PAGE_DOWN, PAGE_UP, UP, Screen
+from fasttrace.local.search import quoted
 from fasttrace.local.terminal import QUIET, Pen, Text
 
 _ORDER_KEYS = {"p": "p95", "e": "errors", "s": "self", "t": "time", "c": "calls"}
@@ -118,13 +119,14 @@ class _Waterfall:
 
     def __init__(self, index: Index, query: str, row: Route) -> None:
         self._trace = _slowest(index, query, row)
+        self._found = [] if self._trace is None else findings(self._trace, neighbours=neighbours(index, self._trace))
         self._first = 0
 
     def run(self, screen: Screen) -> None:
         """Draw and read keys until it is left."""
         while self._trace is not None:
             pen = screen.pen()
-            lines = [*render_trace(self._trace, pen), pen.line(), *render_findings(findings(self._trace), pen)]
+            lines = [*render_trace(self._trace, pen), pen.line(), *render_findings(self._found, pen)]
             page = screen.height - 1
             self._first = max(0, min(self._first, len(lines) - page))
             screen.draw(lines[self._first :], _footer(pen, _TRACE_KEYS))
@@ -136,18 +138,13 @@ class _Waterfall:
             self._first += steps.get(key or "", 0)
 
 
-def _slowest(index: Index, query: str, row: Route) -> Any:
+def _slowest(index: Index, query: str, row: Route) -> Trace | None:
     for field in ("route", "name"):
-        asked = f"{query} service={_quoted(row['service'])} {field}={_quoted(row['route'])}"
-        found: Sequence[dict[str, Any]] = api.traces(index, asked.strip(), limit=1, order="slowest")["traces"]
+        asked = f"{query} service={quoted(row['service'])} {field}={quoted(row['route'])}"
+        found = api.traces(index, asked.strip(), limit=1, order="slowest")["traces"]
         if found:
             return index.trace(found[0]["trace_id"])
     return None
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _footer(pen: Pen, text: str) -> Text:
