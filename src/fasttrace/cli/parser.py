@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -25,6 +27,10 @@ first steps:
 """
 
 
+# `-service=shop` is a term of a search, turned round, and no option.
+_TURNED_TERM = re.compile(r"-[A-Za-z_.][\w.\-/]*[=!<>~]")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that suggests what was meant; wrong usage exits with code 2."""
 
@@ -34,7 +40,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, argv: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Read the arguments; an unknown option is answered with the nearest one of its command."""
-        arguments, unknown = self.parse_known_args(argv, namespace)
+        words = [f" {word}" if _TURNED_TERM.match(word) else word for word in (sys.argv[1:] if argv is None else argv)]
+        arguments, unknown = self.parse_known_args(words, namespace)
         if unknown:
             parser: Parser = getattr(arguments, "parser", self)
             word = unknown[0].partition("=")[0]
@@ -149,6 +156,8 @@ def build_parser() -> Parser:
     _add_top(commands)
     _add_map(commands)
     _add_diff(commands)
+    _add_export(commands)
+    _add_import(commands)
     _add_doctor(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
@@ -283,6 +292,38 @@ def _add_diff(commands: Any) -> None:
         "--fail-over", type=_percent, metavar="SHARE", help="exit code 3 when b is slower than a by more, such as 10%%"
     )
     diff.add_argument("--json", action="store_true", help="a JSON object")
+
+
+_FORMATS = ("otlp-json", "otlp", "jaeger", "zipkin", "perfetto")
+
+_EXPORT_EXAMPLES = """\
+examples:
+  fasttrace export 4bf92f35 -o bug.otlp.jsonl         one trace, as OTLP in JSON
+  fasttrace export slow -o slow.perfetto.json         for https://ui.perfetto.dev, or speedscope
+  fasttrace export status=error -o failed.jaeger.json what a search finds, for Jaeger's user interface
+  fasttrace export -o everything.otlp.gz              protobuf, packed
+"""
+
+
+def _add_export(commands: Any) -> None:
+    export = _command(commands, "export", "write traces for other tools")
+    export.epilog = _EXPORT_EXAMPLES
+    export.add_argument(
+        "query", nargs="*", metavar="TRACE", help="a trace, as for show, or a search, as for ls (default: everything)"
+    )
+    export.add_argument("-o", "--output", metavar="FILE", help="the file; .gz packs it (default: standard output)")
+    export.add_argument(
+        "--format", choices=_FORMATS, help="the format (default: what the file's name says, else otlp-json)"
+    )
+    export.add_argument("--limit", type=_count, metavar="N", help="only the newest so many")
+
+
+def _add_import(commands: Any) -> None:
+    reading = _command(commands, "import", "read other tools' files into the spool")
+    reading.add_argument(
+        "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
+    )
+    reading.add_argument("--format", choices=_FORMATS[:-1], help="the format (default: what is found inside)")
 
 
 def _add_doctor(commands: Any) -> None:

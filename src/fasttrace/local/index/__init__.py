@@ -106,6 +106,11 @@ class Index:
         with self._lock:
             yield from reader.spans_of(self._database, self.directory, trace_ids, progress)
 
+    def matching(self, query: Query, limit: int | None = None) -> list[str]:
+        """The ids of all matching traces, the oldest first; of more than ``limit`` the newest."""
+        with self._lock:
+            return reader.matching(self._database, query, limit)
+
     def durations(self, query: Query) -> list[tuple[int, bool]]:
         """Duration and failure of every matching trace."""
         with self._lock:

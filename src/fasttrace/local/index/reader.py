@@ -151,6 +151,16 @@ def _listed(database: sqlite3.Connection, numbers: list[int]) -> Iterator[Listed
         yield Listed(trace_id.hex(), name, service, path, start, duration, spans, errors, text, bool(complete))
 
 
+def matching(database: sqlite3.Connection, query: Query, limit: int | None) -> list[str]:
+    """The ids of the matching traces, the oldest first; of more than ``limit`` the newest."""
+    condition = plan(database, query).condition()
+    rows = database.execute(
+        f"SELECT t.trace_id FROM trace t WHERE {condition.text} ORDER BY t.start DESC, t.id DESC LIMIT ?",
+        (*condition.values, -1 if limit is None else limit),
+    )
+    return [row[0].hex() for row in rows.fetchall()][::-1]
+
+
 def durations(database: sqlite3.Connection, query: Query) -> list[tuple[int, bool]]:
     """Duration and failure of every matching trace."""
     condition = plan(database, query).condition()
