@@ -294,13 +294,14 @@ def _add_diff(commands: Any) -> None:
     diff.add_argument("--json", action="store_true", help="a JSON object")
 
 
-_FORMATS = ("otlp-json", "otlp", "jaeger", "zipkin", "perfetto")
+_FORMATS = ("otlp-json", "otlp", "jaeger", "zipkin", "perfetto", "html")
 
 _EXPORT_EXAMPLES = """\
 examples:
   fasttrace export 4bf92f35 -o bug.otlp.jsonl         one trace, as OTLP in JSON
   fasttrace export slow -o slow.perfetto.json         for https://ui.perfetto.dev, or speedscope
   fasttrace export status=error -o failed.jaeger.json what a search finds, for Jaeger's user interface
+  fasttrace export slow --html -o slow.html           a page in one file, to send and to look at anywhere
   fasttrace export -o everything.otlp.gz              protobuf, packed
 """
 
@@ -315,6 +316,7 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--format", choices=_FORMATS, help="the format (default: what the file's name says, else otlp-json)"
     )
+    export.add_argument("--html", dest="format", action="store_const", const="html", help="a page in one file")
     export.add_argument("--limit", type=_count, metavar="N", help="only the newest so many")
 
 
@@ -323,7 +325,7 @@ def _add_import(commands: Any) -> None:
     reading.add_argument(
         "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
     )
-    reading.add_argument("--format", choices=_FORMATS[:-1], help="the format (default: what is found inside)")
+    reading.add_argument("--format", choices=_FORMATS[:-2], help="the format (default: what is found inside)")
 
 
 def _add_doctor(commands: Any) -> None:
