@@ -33,7 +33,8 @@ CREATE TABLE shape (id INTEGER PRIMARY KEY, digest BLOB UNIQUE NOT NULL, service
 CREATE INDEX shape_name ON shape (name);
 CREATE TABLE shape_pair (pair INTEGER, shape INTEGER, PRIMARY KEY (pair, shape)) WITHOUT ROWID;
 
--- `twin` parts spans that share an id, `flags`: 1 failed, 2 a server's or consumer's. Times in nanoseconds.
+-- `twin` parts spans that share an id, made of times and parent, so that a span that comes again is the same one.
+-- `flags`: 1 failed, 2 a server's or consumer's. Times in nanoseconds.
 CREATE TABLE span (trace INTEGER, id INTEGER, twin INTEGER, start INTEGER NOT NULL, duration INTEGER NOT NULL,
                    parent INTEGER, frame INTEGER NOT NULL, shape INTEGER NOT NULL, resource INTEGER NOT NULL,
                    service INTEGER NOT NULL, flags INTEGER NOT NULL,

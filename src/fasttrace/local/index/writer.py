@@ -200,7 +200,11 @@ class _Batch:
             duration = min(max(0, span.end_time_ns - span.start_time_ns), _MAX_TIME)
             own = int(span.span_id, 16)
             own = own - (1 << 64) if own >> 63 else own
-            twin = (begin ^ duration) & 0x7FFF
+            parent: int | None = None
+            if span.parent_span_id:
+                parent = int(span.parent_span_id, 16)
+                parent = parent - (1 << 64) if parent >> 63 else parent
+            twin = hash((begin, duration, parent or 0)) & 0x7FFFFF
             failed = span.status.status_code == error
             code = attributes.get("http.response.status_code", attributes.get("http.status_code"))
             status = to_text(code) if code is not None else "error" if failed else ""
@@ -225,10 +229,6 @@ class _Batch:
             shape = shapes.get(found)
             if shape is None:
                 shape = self._names.shape(found, to_text(attributes.get("http.route")) or span.name)
-            parent: int | None = None
-            if span.parent_span_id:
-                parent = int(span.parent_span_id, 16)
-                parent = parent - (1 << 64) if parent >> 63 else parent
             flags = (FAILED if failed else 0) | (ENTERS if span.kind in entering else 0)
             touched.add(trace)
             rows.append((trace, own, twin, begin, duration, parent, frame, shape, number, service, flags))
