@@ -42,7 +42,7 @@ def service_map() -> dict[str, Any]:
 
     def node(service: str, requests: int, errors: int = 0, p95: int | None = None) -> dict[str, Any]:
         return {"service": service, "spans": 9 * requests + 1, "requests": requests, "errors": errors, "p50": p95, "p95": p95,
-                "rate": requests / 100}  # fmt: skip
+                "failed": errors, "rate": requests / 100, "self_ns": requests * MS * len(service)}  # fmt: skip
 
     def edge(caller: str, callee: str, calls: int, errors: int, p50: int, p95: int) -> dict[str, Any]:
         return {

@@ -271,6 +271,6 @@ def test_tens_of_thousands_of_spans_are_diagnosed(shape: str) -> None:
     error = ("x", None)
     spans = [
         span(n, parent(n), n / 1000, 60_000 - n / 1000, f"GET {n % 5}", "shop", CLIENT, error=error[n % 2])
-        for n in range(1, 30_001)
+        for n in range(1, 15_001)
     ]
     assert findings(Trace(spans))

@@ -121,7 +121,7 @@ def test_rates_are_short(per_second: float | None, shown: str) -> None:
 def test_service_that_two_others_call_is_opened_once_and_a_circle_ends() -> None:
     lines = [line.plain.split()[:3] for line in render_map(answers.service_map(), Pen(120))]
     assert sum("inventory" in line for line in lines) == 2
-    assert any("(above)" in line for line in lines)
+    assert any("(again)" in line for line in lines)
     assert sum("egg" in line for line in lines) + sum("chicken" in line for line in lines) == 3
 
 

@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
 def _suggest(word: str, known: Sequence[str]) -> str:
     matches = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f". Did you mean {matches[0]}?" if matches else f": use {', '.join(known)}" if len(known) < 9 else ""
+    return f". Did you mean {matches[0]}?" if matches else f": use {', '.join(known)}" if len(known) < 30 else ""
 
 
 def _count(text: str) -> int:
@@ -249,9 +249,10 @@ def _add_top(commands: Any) -> None:
     _add_query(top)
     top.add_argument(
         "--by",
-        choices=("p95", "errors", "self", "time", "calls"),
-        default="p95",
-        help="what comes first: the slowest (p95), most failures, most time of their own, in all, or most calls",
+        choices=("self", "p95", "errors", "time", "calls"),
+        default="self",
+        help="what comes first: most time of their own (self, the default), the slowest, most failures, most time with "
+        "all that they call, most calls",
     )
     _add_last(top)
     top.add_argument(
@@ -293,13 +294,14 @@ def _add_diff(commands: Any) -> None:
     diff.add_argument("--json", action="store_true", help="a JSON object")
 
 
-_FORMATS = ("otlp-json", "otlp", "jaeger", "zipkin", "perfetto")
+_FORMATS = ("otlp-json", "otlp", "jaeger", "zipkin", "perfetto", "html")
 
 _EXPORT_EXAMPLES = """\
 examples:
   fasttrace export 4bf92f35 -o bug.otlp.jsonl         one trace, as OTLP in JSON
   fasttrace export slow -o slow.perfetto.json         for https://ui.perfetto.dev, or speedscope
   fasttrace export status=error -o failed.jaeger.json what a search finds, for Jaeger's user interface
+  fasttrace export slow --html -o slow.html           a page in one file, to send and to look at anywhere
   fasttrace export -o everything.otlp.gz              protobuf, packed
 """
 
@@ -314,6 +316,7 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--format", choices=_FORMATS, help="the format (default: what the file's name says, else otlp-json)"
     )
+    export.add_argument("--html", dest="format", action="store_const", const="html", help="a page in one file")
     export.add_argument("--limit", type=_count, metavar="N", help="only the newest so many")
 
 
@@ -322,7 +325,7 @@ def _add_import(commands: Any) -> None:
     reading.add_argument(
         "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
     )
-    reading.add_argument("--format", choices=_FORMATS[:-1], help="the format (default: what is found inside)")
+    reading.add_argument("--format", choices=_FORMATS[:-2], help="the format (default: what is found inside)")
 
 
 def _add_doctor(commands: Any) -> None:

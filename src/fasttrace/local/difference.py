@@ -50,8 +50,9 @@ def sentence(found: Found) -> str:
         return f"b {what}{share}."
     first = largest[0]
     new = ", which is new" if first["a"] is None else ", which is gone" if first["b"] is None else ""
+    part = "most of it" if 2 * first["change"] / change >= 1 else "the largest part"
     return (
-        f"b {what}{share}: {'most of it' if 2 * first['change'] / change >= 1 else 'the largest part'} is {clean(first['service'])} `{clean(first['name'])}`, "
+        f"b {what}{share}: {part} is {clean(first['service'])} `{clean(first['name'])}`, "
         f"{_signed(first['change'])}{new}."
     )
 

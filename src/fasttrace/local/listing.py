@@ -36,7 +36,7 @@ def render_summary(summary: Summary | Listed, pen: Pen, name_width: int) -> Text
     ]
     right = [
         (f"  {plural(summary.spans, 'span'):>8}", QUIET),
-        (f"  ✖ {summary.errors:,}".ljust(5) if summary.errors else " " * 5, ERROR),
+        (f"  ✖ {summary.errors:,}".ljust(5) if summary.errors else " " * 5, ERROR if summary.errors else ""),
         (f"  {summary.trace_id[:ID_WIDTH]}", QUIET),
     ]
     fixed = sum(len(text) for text, _ in left + right)

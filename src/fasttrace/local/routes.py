@@ -19,7 +19,6 @@ ORDERS: dict[str, Callable[[Route], Any]] = {
     "errors": lambda row: (row["errors"], row["errors"] / max(1, row["count"])),
     "calls": lambda row: row["count"],
 }
-_HEADINGS = {"time": "time", "self": "self", "p95": "p95", "errors": "errors", "calls": "calls"}
 # What does not fit goes in this order.
 _OPTIONAL = ("p99", "rate", "p50", "time")
 _WIDTHS = {"calls": 8, "rate": 8, "errors": 11, "p50": 9, "p95": 9, "p99": 9, "time": 9, "self": 9}
@@ -52,7 +51,7 @@ def render_routes(routes: Sequence[Route], pen: Pen, order: str, chosen: int | N
     heading = [(f"{pen.pad('service', service_width)} {pen.pad('route', route_width)}", QUIET)]
     for column in columns:
         text = f"{column:>{widths[column]}}"
-        heading.append((text, "bold" if _HEADINGS[order] == column else QUIET))
+        heading.append((text, "bold" if order == column else QUIET))
     lines = [pen.line(*heading)]
     sizes = [_size(row, order) for row in routes]
     whole = max(sizes, default=0)
@@ -123,8 +122,8 @@ def format_rate(per_second: float | None) -> str:
 
 
 def routes_title(routes: Sequence[Route], order: str, what: str) -> str:
-    """``1,240 requests, 14 errors, of 6 routes in .fasttrace/spool, by p95``."""
+    """``1,240 requests, 14 errors, 6 routes · by p95 · .fasttrace/spool``."""
     requests = sum(row["count"] for row in routes)
     errors = sum(row["errors"] for row in routes)
     failed = f", {plural(errors, 'error')}" if errors else ""
-    return f"{plural(requests, 'request')}{failed}, {plural(len(routes), 'route')} · {what} · by {_HEADINGS[order]}"
+    return f"{plural(requests, 'request')}{failed}, {plural(len(routes), 'route')} · by {order} · {what}"

@@ -145,10 +145,12 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _size() -> os.terminal_size:
+    """Columns and lines; a terminal that does not know has the usual ones."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno())
+        found = os.get_terminal_size(sys.stdout.fileno())
     except OSError:
-        return os.terminal_size((80, 24))
+        found = os.terminal_size((0, 0))
+    return os.terminal_size((found.columns or 80, found.lines or 24))
 
 
 def _cut(line: Text, width: int) -> Text:

@@ -8,8 +8,9 @@ Terms are joined by "and"; a span matches when all of them hold, a trace when on
 - a word or ``"several words"``: anywhere in the name, the service or an attribute, whatever its case.
 
 A minus before a term turns it round. Fields are ``service name kind status dur``, of the whole trace ``trace.dur
-trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or its resource by its key;
-``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name makes it an attribute.
+trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or
+its resource by its key; ``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name
+makes it an attribute.
 """
 
 from __future__ import annotations
@@ -154,6 +155,12 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"([*?])", pattern)
     text = "".join(".*" if part == "*" else "." if part == "?" else re.escape(part) for part in parts)
     return re.compile(text, re.DOTALL)
+
+
+def quoted(text: str) -> str:
+    """A text as a value in a search, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def parse(text: str) -> Query:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
 
 from fasttrace.local import api
 from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Index
+from fasttrace.local.model import Trace
+from fasttrace.local.neighbours import neighbours
 from fasttrace.local.render import render_findings, render_trace
 from fasttrace.local.routes import Route, in_order, render_routes, routes_title
 from fasttrace.local.screen import DOWN, END, ENTER, ESCAPE, HOME, PAGE_DOWN, PAGE_UP, UP, Screen
+from fasttrace.local.search import quoted
 from fasttrace.local.terminal import QUIET, Pen, Text
 
 _ORDER_KEYS = {"p": "p95", "e": "errors", "s": "self", "t": "time", "c": "calls"}
-_KEYS = "q quit   order: p p95, e errors, s self, t time, c calls   j k choose   enter slowest trace   space pause"
-_SHORT_KEYS = "q quit  p e s t c order  j k choose  enter trace"
+_WINDOWS = (None, 60, 600, 3600)
+_KEYS = (
+    "q quit · by s self  p p95  e errors  t time  c calls · w time range · j k enter its slowest trace · space pause",
+    "q quit · by s self  p p95  e errors  t time  c calls · w range · j k enter trace · space pause",
+    "q quit · s p e t c order · w range · j k enter trace",
+)  # fmt: skip
 _TRACE_KEYS = "q back   j k space b scroll"
 
 
@@ -32,6 +37,7 @@ class Top:
         self._chosen: tuple[str, str] | None = None
         self._first = 0
         self._paused = False
+        self._window = 0
 
     def run(self) -> None:
         """Draw and read keys until it is left."""
@@ -51,7 +57,12 @@ class Top:
                     self._press(key, screen)
 
     def _load(self) -> None:
-        self._routes = in_order(api.routes(self._index, self._query)["routes"], self._order)
+        self._routes = in_order(api.routes(self._index, self._search())["routes"], self._order)
+
+    def _search(self) -> str:
+        """What was asked for, of the time range that was chosen."""
+        seconds = _WINDOWS[self._window]
+        return self._query if seconds is None else f"{self._query} age<{seconds}s".strip()
 
     def _place(self) -> int | None:
         """The line that is pointed at: the same route, wherever it stands now."""
@@ -66,8 +77,11 @@ class Top:
             self._routes = in_order(self._routes, self._order)
         elif key == " ":
             self._paused = not self._paused
+        elif key == "w":
+            self._window = (self._window + 1) % len(_WINDOWS)
+            self._load()
         elif key == ENTER and self._place() is not None:
-            _Waterfall(self._index, self._query, self._routes[self._place() or 0]).run(screen)
+            _Waterfall(self._index, self._search(), self._routes[self._place() or 0]).run(screen)
         else:
             self._move(key, screen)
 
@@ -88,7 +102,7 @@ class Top:
             self._first = max(min(self._first, place), place - room + 1)
         self._first = max(0, min(self._first, len(self._routes) - room))
         shown = self._routes[self._first : self._first + room]
-        where = self._index.label + (f" · {self._query}" if self._query else "")
+        where = self._index.label + (f" · {self._search()}" if self._search() else "")
         title = routes_title(self._routes, self._order, where)
         lines = [
             pen.line((pen.fit(title, pen.width - 9), QUIET), (" · paused" if self._paused else "", "bold")),
@@ -97,7 +111,7 @@ class Top:
         ]
         if not self._routes:
             lines.append(pen.line(("nothing yet: waiting for spans", QUIET)))
-        screen.draw(lines, _footer(pen, _KEYS if pen.width > len(_KEYS) else _SHORT_KEYS))
+        screen.draw(lines, _footer(pen, next((keys for keys in _KEYS if len(keys) <= pen.width), _KEYS[-1])))
 
 
 class _Waterfall:
@@ -105,13 +119,14 @@ class _Waterfall:
 
     def __init__(self, index: Index, query: str, row: Route) -> None:
         self._trace = _slowest(index, query, row)
+        self._found = [] if self._trace is None else findings(self._trace, neighbours=neighbours(index, self._trace))
         self._first = 0
 
     def run(self, screen: Screen) -> None:
         """Draw and read keys until it is left."""
         while self._trace is not None:
             pen = screen.pen()
-            lines = [*render_trace(self._trace, pen), pen.line(), *render_findings(findings(self._trace), pen)]
+            lines = [*render_trace(self._trace, pen), pen.line(), *render_findings(self._found, pen)]
             page = screen.height - 1
             self._first = max(0, min(self._first, len(lines) - page))
             screen.draw(lines[self._first :], _footer(pen, _TRACE_KEYS))
@@ -123,18 +138,13 @@ class _Waterfall:
             self._first += steps.get(key or "", 0)
 
 
-def _slowest(index: Index, query: str, row: Route) -> Any:
+def _slowest(index: Index, query: str, row: Route) -> Trace | None:
     for field in ("route", "name"):
-        asked = f"{query} service={_quoted(row['service'])} {field}={_quoted(row['route'])}"
-        found: Sequence[dict[str, Any]] = api.traces(index, asked.strip(), limit=1, order="slowest")["traces"]
+        asked = f"{query} service={quoted(row['service'])} {field}={quoted(row['route'])}"
+        found = api.traces(index, asked.strip(), limit=1, order="slowest")["traces"]
         if found:
             return index.trace(found[0]["trace_id"])
     return None
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _footer(pen: Pen, text: str) -> Text:

@@ -14,7 +14,7 @@ from fasttrace.local.text import clean, plural
 # OTLP span flags, "span_flags": whether the parent is known to be of another process, and is.
 _PARENT_KNOWN, _PARENT_REMOTE = 0x100, 0x200
 # Clocks of one machine, read by two processes.
-_TOLERANCE_NS = 2_000_000
+TOLERANCE_NS = 2_000_000
 
 
 def lost_context(trace: Trace, called: str, neighbours: Iterable[Trace] = ()) -> Iterator[Diagnosis]:
@@ -68,7 +68,7 @@ def _second_roots(trace: Trace, called: str) -> Iterator[Diagnosis]:
     yield Diagnosis("lost_context", first.service, sentence, first, {"roots": len(others) + 1})
 
 
-def _answered(call: Node) -> bool:
+def is_answered(call: Node) -> bool:
     """Whether the called side of an outgoing call is there."""
     return any(child.service != call.service or child.span.kind in _CALLED for child in call.children)
 
@@ -99,20 +99,24 @@ def _calls(caller: Trace, root: Node) -> Node | None:
     for call in caller.nodes:
         if (
             call.span.kind == SpanKind.CLIENT
-            and call.start_ns - _TOLERANCE_NS <= root.start_ns
-            and root.end_ns <= call.end_ns + _TOLERANCE_NS
+            and call.start_ns - TOLERANCE_NS <= root.start_ns
+            and root.end_ns <= call.end_ns + TOLERANCE_NS
             and path is not None
-            and path == _path(call)
+            and path == path_of(call)
             and method == call.span.attributes.get("http.request.method")
-            and not _answered(call)
+            and not is_answered(call)
         ):
             return call
     return None
 
 
-def _path(call: Node) -> str:
+def path_of(call: Node) -> str:
+    """The path that an outgoing HTTP request asked for, "" when its span does not say."""
+    url = call.span.attributes.get("url.full")
+    if not isinstance(url, str):
+        return ""
     try:
-        return urlsplit(str(call.span.attributes.get("url.full", ""))).path or "/"
+        return urlsplit(url).path or "/"
     except ValueError:
         return ""
 
@@ -120,8 +124,8 @@ def _path(call: Node) -> str:
 def _silent_calls(trace: Trace) -> Iterator[Diagnosis]:
     """Calls without their other side, of a host that other calls of the trace have the other side of."""
     calls = [(target(node), node) for node in trace.nodes if node.span.kind == SpanKind.CLIENT]
-    traced = {host for host, node in calls if host and _answered(node)}
-    silent = [node for host, node in calls if host in traced and not node.error and not _answered(node)]
+    traced = {host for host, node in calls if host and is_answered(node)}
+    silent = [node for host, node in calls if host in traced and not node.error and not is_answered(node)]
     if not silent:
         return
     first = silent[0]

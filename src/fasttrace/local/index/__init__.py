@@ -116,6 +116,11 @@ class Index:
         with self._lock:
             return reader.durations(self._database, query)
 
+    def period(self, query: Query) -> tuple[int, int] | None:
+        """When the first and the last of the matching traces began, in nanoseconds since the Unix epoch."""
+        with self._lock:
+            return reader.period(self._database, query)
+
     def services(self, query: Query | None = None) -> list[tuple[str, int, int]]:
         """Service, spans and failed spans, of the matching traces."""
         with self._lock:

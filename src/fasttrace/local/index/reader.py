@@ -56,13 +56,17 @@ class Listed(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A span at which a request enters a service; ``caller`` is the service that made it, None when unknown."""
+    """A span at which a request enters a service; ``caller`` is the service that made it, None when unknown.
+
+    ``own_ns`` is its duration without the time in which services that it calls are at work.
+    """
 
     service: str
     caller: str | None
     route: str
     duration_ns: int
     error: bool
+    own_ns: int
 
 
 def page(
@@ -164,6 +168,14 @@ def durations(database: sqlite3.Connection, query: Query) -> list[tuple[int, boo
     return rows.fetchall()
 
 
+def period(database: sqlite3.Connection, query: Query) -> tuple[int, int] | None:
+    """When the first and the last of the matching traces began; None where there is none."""
+    condition = plan(database, query).condition()
+    row = database.execute(f"SELECT min(t.start), max(t.start) FROM trace t WHERE {condition.text}", condition.values)
+    first, last = row.fetchone()
+    return None if first is None else (first, last)
+
+
 def services(database: sqlite3.Connection, query: Query) -> list[tuple[str, int, int]]:
     """Service, spans and failed spans, of the matching traces."""
     if not query:
@@ -194,9 +206,9 @@ def entries(database: sqlite3.Connection, query: Query) -> Iterator[Entry]:
         condition = plan(database, query).condition()
         chosen = f"trace t CROSS JOIN entry e ON e.trace = t.id WHERE {condition.text}"
         values = condition.values
-    columns = "e.service, e.caller, e.shape, e.duration, e.error"
-    for service, caller, shape, duration, error in database.execute(f"SELECT {columns} FROM {chosen}", values):
-        yield Entry(str(names[service]), names[caller], routes[shape], duration, bool(error))
+    columns = "e.service, e.caller, e.shape, e.duration, e.error, e.own"
+    for service, caller, shape, duration, error, own in database.execute(f"SELECT {columns} FROM {chosen}", values):
+        yield Entry(str(names[service]), names[caller], routes[shape], duration, bool(error), own)
 
 
 def resolve(database: sqlite3.Connection, which: str, label: str) -> str:

@@ -8,7 +8,7 @@ over a million spans is one over a few hundred shapes, and a walk along an index
 from __future__ import annotations
 
 # Part of the file's name: another version's index is another file.
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -54,7 +54,8 @@ CREATE INDEX trace_start ON trace (start);
 CREATE INDEX trace_duration ON trace (duration);
 -- Where a request enters a service, `caller` is the service that it comes from.
 CREATE TABLE entry (trace INTEGER, number INTEGER, service INTEGER NOT NULL, caller INTEGER, shape INTEGER NOT NULL,
-                    duration INTEGER NOT NULL, error INTEGER NOT NULL, PRIMARY KEY (trace, number)) WITHOUT ROWID;
+                    duration INTEGER NOT NULL, error INTEGER NOT NULL, own INTEGER NOT NULL,
+                    PRIMARY KEY (trace, number)) WITHOUT ROWID;
 """
 
 # A trace's number without so many bits is that of its part.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from fasttrace.local.search import NUMERIC, Query, Term, equal_texts
 
 # Counting ends here: what is more frequent is not worth a closer look.
 MANY_SPANS = 20_000
+# An age, and the start that it means.
+_EARLIER = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # Stands for the parts that are looked through.
 _PARTS = "<parts>"
 _TRACE_COLUMNS = {"trace.dur": "t.duration", "trace.spans": "t.spans", "trace.errors": "t.errors"}
@@ -195,6 +198,9 @@ def _like(text: str) -> str:
 
 
 def _of_trace(term: Term) -> Sql:
+    if term.field == "age":
+        assert term.number is not None
+        return Sql(f"t.start {_EARLIER[term.operator]} ?", (time.time_ns() - round(term.number),))
     if term.field in _TRACE_COLUMNS:
         return Sql(f"{_TRACE_COLUMNS[term.field]} {term.operator} ?", (term.number,))
     return _put("t.shape IN ({})", _shapes(term))
