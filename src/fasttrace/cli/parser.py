@@ -15,6 +15,7 @@ first steps:
   fasttrace ls --slow            the slowest traces
   fasttrace show slow            the slowest one as a waterfall
   fasttrace show 4bf92f35        a trace by the start of its id
+  fasttrace serve --open         the same and more in the browser
   fasttrace doctor               what is configured here, and what is wrong with it
   fasttrace sampling boost 100% --for 10m
                                  every trace of every process here, for ten minutes
@@ -130,6 +131,7 @@ def build_parser() -> Parser:
     _add_demo(commands)
     _add_ls(commands)
     _add_show(commands)
+    _add_serve(commands)
     _add_doctor(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
@@ -175,6 +177,24 @@ def _add_show(commands: Any) -> None:
         "trace", metavar="TRACE", help="the start of a trace id, `slow` for the slowest, `last` for the newest"
     )
     show.add_argument("--json", action="store_true", help="the trace's spans as OTLP JSON")
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _command(commands, "serve", "show the traces of the spool in a browser")
+    serve.add_argument(
+        "--port", type=_port, default=4320, metavar="PORT", help="the page's port, 0 for any free one (default: 4320)"
+    )
+    serve.add_argument(
+        "--otlp", type=_port, metavar="PORT", help="receive OTLP/HTTP here, too; exporters send to 4318 by default"
+    )
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="the address to listen on (default: 127.0.0.1); any but the loopback asks everybody for a token",
+    )
+    serve.add_argument("--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)")
 
 
 def _add_doctor(commands: Any) -> None:
