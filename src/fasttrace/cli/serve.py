@@ -26,13 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise MissingExtraError("fasttrace serve", "viewer") from error
     from fasttrace.export.spool import SpoolExporter
     from fasttrace.local.index import Index
+    from fasttrace.local.store import Store
 
     token = arguments.token
     if token is not None and len(token) < 16:
         raise ConfigurationError("--token: use 16 characters or more")
     if not is_loopback(arguments.host):
         token = token or secrets.token_urlsafe(24)
-    directory = Index(arguments.spool).directory
+    directory = Store(arguments.spool).directory
     sockets = [listen(arguments.host, arguments.port, "--port")]
     receiver = None
     if arguments.otlp is not None:

@@ -5,6 +5,7 @@ Columns of 100,000 spans are a few megabytes that a browser parses in a tenth of
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fasttrace.local.server.plain import exact
@@ -13,6 +14,8 @@ from fasttrace.local.server.plain import exact
 MAX_EVENTS = 5_000
 _SAID_BY = ("db.query.text", "db.statement", "url.path", "url.full", "http.url", "messaging.destination.name", "exception.type")
 MAX_SAID = 160
+# Of an address the path says more.
+_HOST = re.compile(r"^https?://[^/?#]*")
 KEEP_REASON = "fasttrace.keep_reason"
 
 
@@ -45,8 +48,8 @@ def columns(trace: dict[str, Any]) -> dict[str, Any]:
         "durations": [span["duration"] for span in spans],
         "selves": [span["self"] for span in spans],
         "statuses": [texts[str(span.get("status") or "")] for span in spans],
-        "says": [texts[_said(span["attributes"])] for span in spans],
-        "errors": [row for row, span in enumerate(spans) if span["error"]],
+        "saying": [texts[_said(span["attributes"])] for span in spans],
+        "failed_rows": [row for row, span in enumerate(spans) if span["error"]],
         "marks": {row: span["marks"] for row, span in enumerate(spans) if span["marks"]},
         "paths": {row: span["path"] for row, span in enumerate(spans) if span["path"]},
         "events": {
@@ -73,7 +76,7 @@ def _said(attributes: dict[str, Any]) -> str:
     for key in _SAID_BY:
         value = attributes.get(key)
         if isinstance(value, str) and value:
-            return value[:MAX_SAID]
+            return (_HOST.sub("", value) or "/")[:MAX_SAID]
     return ""
 
 

@@ -25,7 +25,7 @@ class Readers:
 
     def __init__(self, open_index: Callable[[], Index]) -> None:
         self._open = open_index
-        self._local = threading.local()
+        self._shared = None
         self._threads = ThreadPoolExecutor(READERS, "fasttrace-read")
         self._writer = ThreadPoolExecutor(1, "fasttrace-index")
         self._waiting: set[asyncio.Future[None]] = set()
@@ -42,10 +42,9 @@ class Readers:
         return question(self._index(), *arguments)
 
     def _index(self) -> Index:
-        index = getattr(self._local, "index", None)
-        if index is None:
-            index = self._local.index = self._open()
-        return index
+        if self._shared is None:
+            self._shared = self._open()
+        return self._shared
 
     async def follow(self) -> None:
         """Bring the index up to date for ever, and tell those who wait when something came."""

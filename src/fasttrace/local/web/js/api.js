@@ -43,10 +43,13 @@ export function listen() {
   const source = new EventSource("api/live");
   source.onopen = () => (connected.value = true);
   source.onerror = () => (connected.value = false);
+  let first = true;
   source.onmessage = (event) => {
     const found = JSON.parse(event.data);
     trouble.value = found.trouble;
-    if (live.value) version.value = found.version;
+    // What the view shows was asked for at the same time as the first message.
+    if (live.value && !first) version.value++;
+    first = false;
   };
   addEventListener("pagehide", () => source.close());
 }

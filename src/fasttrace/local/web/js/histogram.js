@@ -34,7 +34,7 @@ export function Histogram({ q, mark = null, quiet = false }) {
   }, [buckets.length === 0]);
 
   if (buckets.length === 0) return null;
-  const said = `${plural(data.count, "trace")}: half within ${duration(data.p50)}, 95 % within ${duration(data.p95)}, 99 % within ${duration(data.p99)}`;
+  const said = `${plural(data.total, "trace")}: half within ${duration(data.p50)}, 95 % within ${duration(data.p95)}, 99 % within ${duration(data.p99)}`;
   return html`<figure class="latency" aria-label=${"Latency of " + said}>
     <figcaption>${!quiet && html`<span>Latency</span>`}
       <span>p50 <b class="num">${duration(data.p50)}</b></span><span>p95 <b class="num">${duration(data.p95)}</b></span><span>p99 <b class="num">${duration(data.p99)}</b></span>
@@ -47,7 +47,7 @@ const without = (q) => q.replace(/(^|\s)-?trace\.dur(<=?|>=?)\S+/g, "").trim();
 
 async function draw(place, held, buckets, mark, quiet) {
   const { default: uPlot } = await import("uplot");
-  const edges = [...buckets.map((bucket) => bucket.from), buckets.at(-1).to];
+  const edges = [...buckets.map((bucket) => bucket.from_ns), buckets.at(-1).to_ns];
   held.buckets = buckets;
   held.mark = mark;
   const at = buckets.map((_, index) => index + 0.5);

@@ -44,7 +44,7 @@ function App() {
   const View = page === "trace" ? TracePage : (PAGES.find(([name]) => name === page) ?? PAGES[0])[2];
   return html`
     <header class="top">
-      <a class="brand" href=${address("traces")}><i class="mark" aria-hidden="true"><b /><b /><b /></i>fasttrace</a>
+      <a class="brand" href=${address("traces")}><i class="logo" aria-hidden="true"><b /><b /><b /></i>fasttrace</a>
       <nav aria-label="Views">
         ${!isShared &&
         PAGES.map(

@@ -1,5 +1,7 @@
 // A trace in columns, and what the views derive from them once: subtree ends, visible rows, hits.
 
+const MIN_FOLD = 3;
+
 export class Trace {
   constructor(found) {
     Object.assign(this, found);
@@ -12,7 +14,7 @@ export class Trace {
       while (open.length && this.depths[open.at(-1)] >= this.depths[row]) this.ends[open.pop()] = row;
       open.push(row);
     }
-    this.failed = new Set(this.errors);
+    this.failed = new Set(this.failed_rows);
     this.rowOf = new Map();
     for (let row = count - 1; row >= 0; row--) this.rowOf.set(this.ids[row], row);
     this.until = 0;
@@ -24,27 +26,53 @@ export class Trace {
     this.until = Math.max(this.until, this.from + 1);
     // Errors below a closed row show on it.
     this.below = new Int32Array(count);
-    for (const row of this.errors) for (let up = this.parents[row]; up >= 0; up = this.parents[up]) this.below[up]++;
+    for (let row = count - 1; row > 0; row--) if (this.parents[row] >= 0) this.below[this.parents[row]] += this.below[row] + this.failed.has(row);
+    this.readFolds();
     this.onPath = Object.keys(this.paths).map(Number).sort((one, other) => this.paths[one][0][0] - this.paths[other][0][0]);
   }
 
-  name(row) {
+  // Like siblings that the layout folds: shown as their first until opened. Below a folded row they may have several parents.
+  readFolds() {
+    this.fold = new Map();
+    this.foldOf = new Map();
+    for (const fold of this.folds ?? []) {
+      const byParent = new Map();
+      for (const row of fold.spans) {
+        const parent = this.parents[row];
+        if (!byParent.has(parent)) byParent.set(parent, []);
+        byParent.get(parent).push(row);
+      }
+      for (const rows of byParent.values()) {
+        if (rows.length < MIN_FOLD) continue;
+        this.fold.set(rows[0], rows);
+        for (const row of rows) this.foldOf.set(row, rows[0]);
+      }
+    }
+  }
+
+  // Its own place, or that of the fold that it stands for.
+  members(row, opened) {
+    const rows = this.fold.get(row);
+    return rows && !opened.has(row) ? rows : null;
+  }
+
+  nameOf(row) {
     return this.texts[this.names[row]];
   }
 
-  service(row) {
+  serviceOf(row) {
     return this.texts[this.services_of[row]];
   }
 
-  kind(row) {
+  kindOf(row) {
     return this.texts[this.kinds[row]];
   }
 
-  says(row) {
-    return this.texts[this.says_of?.[row] ?? this.says[row]];
+  saysOf(row) {
+    return this.texts[this.saying[row]];
   }
 
-  status(row) {
+  statusOf(row) {
     return this.texts[this.statuses[row]];
   }
 
@@ -53,10 +81,15 @@ export class Trace {
   }
 
   // The rows to show, in order: without what is below a closed one.
-  visible(closed) {
+  visible(closed, opened) {
     const rows = new Int32Array(this.count);
     let count = 0;
     for (let row = 0; row < this.count; ) {
+      const first = this.foldOf.get(row);
+      if (first !== undefined && first !== row && !opened.has(first)) {
+        row = this.ends[row];
+        continue;
+      }
       rows[count++] = row;
       row = closed.has(row) ? this.ends[row] : row + 1;
     }
@@ -83,7 +116,7 @@ export class Trace {
     const known = this.texts.map((one) => one.toLowerCase());
     const found = [];
     for (let row = 0; row < this.count; row++) {
-      const all = `${known[this.names[row]]}\n${known[this.services_of[row]]}\n${known[this.says[row]]}\n${this.ids[row]}`;
+      const all = `${known[this.names[row]]}\n${known[this.services_of[row]]}\n${known[this.saying[row]]}\n${this.ids[row]}`;
       if (words.every((word) => all.includes(word))) found.push(row);
     }
     return found;
