@@ -11,7 +11,9 @@ from starlette.routing import Route
 
 from fasttrace.errors import FasttraceError
 from fasttrace.local import api
+from fasttrace.local.index import TraceNotFound
 from fasttrace.local.server import columns, plain
+from fasttrace.local.search import SearchError
 from fasttrace.local.server.live import live
 
 TYPE_CHECKING = False
@@ -76,7 +78,7 @@ async def _span(request: Request) -> Any:
     trace = await _known(request)
     row = request.path_params["row"]
     if row >= len(trace["spans"]):
-        raise LookupError
+        raise TraceNotFound(f"no span {row}: this trace has {len(trace['spans'])}")
     return columns.details(trace, row)
 
 
@@ -117,14 +119,21 @@ async def _health(request: Request) -> Any:
     return found
 
 
+def _failure(status: int, error: FasttraceError) -> Response:
+    found: dict[str, Any] = {"error": str(error)}
+    if isinstance(error, SearchError):
+        found["position"] = error.position
+    return JSONResponse(found, status)
+
+
 def _answer(function: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             found = await function(request)
-        except (LookupError, api.TraceNotFound) as error:
-            return JSONResponse({"error": str(error) if isinstance(error, FasttraceError) else "no such span"}, 404)
+        except TraceNotFound as error:
+            return _failure(404, error)
         except FasttraceError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return _failure(400, error)
         return Response(await asyncio.to_thread(plain.dump, found), media_type="application/json")
 
     return endpoint

@@ -27,6 +27,7 @@ export function ServiceMap() {
     ${nodes.length > 0 && html`<div class="map" tabindex="0" role="region" aria-label="Service map">
       <svg width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="group" aria-label=${`${plural(nodes.length, "service")}, ${plural(edges.length, "connection")}`}>
         ${edges.map((edge) => html`<${Edge} key=${edge.from + "→" + edge.to} edge=${edge} spots=${spots} most=${most} dim=${!near(edge)} q=${q} />`)}
+        ${edges.map((edge) => html`<${Label} key=${edge.from + "→" + edge.to} edge=${edge} spots=${spots} dim=${!near(edge)} />`)}
         ${nodes.map((node) => html`<${Node} key=${node.service} node=${node} spot=${spots.get(node.service)} q=${q}
           dim=${over.value && over.value !== node.service && !edges.some((edge) => near(edge) && (edge.from === node.service || edge.to === node.service))} over=${over} />`)}
       </svg></div>
@@ -53,22 +54,32 @@ function Node({ node, spot, q, dim, over }) {
 
 const short = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 
-function Edge({ edge, spots, most, dim, q }) {
+// Where a line runs; `x y` is where its figures stand: near its end, since lines from one caller part there.
+function course(edge, spots) {
   const from = spots.get(edge.from), to = spots.get(edge.to);
-  if (!from || !to) return null;
   const back = to.x <= from.x;
   const x1 = from.x + BOX.width, y1 = from.y + BOX.height / 2, x2 = back ? to.x + BOX.width : to.x, y2 = to.y + BOX.height / 2;
   const bend = back ? 70 : Math.max(40, (x2 - x1) / 2);
-  const line = `M${x1} ${y1} C${x1 + bend} ${y1} ${back ? x2 + bend : x2 - bend} ${y2} ${x2 + (back ? 6 : -7)} ${y2}`;
-  // Close to where it ends: lines from one caller part there.
-  const part = 0.62, rest = 1 - part;
+  const far = back ? x2 + bend : x2 - bend;
+  const part = 0.6, rest = 1 - part;
   const bezier = (a, b, c, d) => rest ** 3 * a + 3 * rest * rest * part * b + 3 * rest * part * part * c + part ** 3 * d;
-  const x = bezier(x1, x1 + bend, back ? x2 + bend : x2 - bend, x2), y = bezier(y1, y1, y2, y2);
-  const thick = 1.2 + 3 * Math.sqrt(edge.calls / most);
+  return {
+    line: `M${x1} ${y1} C${x1 + bend} ${y1} ${far} ${y2} ${x2 + (back ? 7 : -7)} ${y2}`,
+    tip: back ? `M${x2 + 9} ${y2 - 5} L${x2 + 1} ${y2} L${x2 + 9} ${y2 + 5}` : `M${x2 - 9} ${y2 - 5} L${x2 - 1} ${y2} L${x2 - 9} ${y2 + 5}`,
+    x: bezier(x1, x1 + bend, far, x2),
+    y: bezier(y1, y1, y2, y2),
+  };
+}
+
+function Edge({ edge, spots, most, dim, q }) {
+  const { line, tip } = course(edge, spots);
   const open = () => go("traces", [], { q: `${q} service=${quoted(edge.to)}`.trim() });
   return html`<g class=${"edge" + (edge.errors ? " failing" : "") + (dim ? " dim" : "")} onClick=${open}>
-    <path d=${line} class="reach" /><path d=${line} class="line" stroke-width=${thick} />
-    <path d=${back ? `M${x2 + 9} ${y2 - 5} L${x2 + 1} ${y2} L${x2 + 9} ${y2 + 5}` : `M${x2 - 9} ${y2 - 5} L${x2 - 1} ${y2} L${x2 - 9} ${y2 + 5}`} class="tip" />
-    <text x=${x} y=${y - 6} text-anchor="middle">${count(edge.calls)} · ${duration(edge.p95 ?? 0)}</text>
-    ${edge.errors > 0 && html`<text x=${x} y=${y + 12} text-anchor="middle" class="bad">✖ ${count(edge.errors)}</text>`}</g>`;
+    <path d=${line} class="reach" /><path d=${line} class="line" stroke-width=${1.2 + 3 * Math.sqrt(edge.calls / most)} /><path d=${tip} class="arrow" /></g>`;
+}
+
+function Label({ edge, spots, dim }) {
+  const { x, y } = course(edge, spots);
+  return html`<g class=${"edge" + (dim ? " dim" : "")}><text x=${x} y=${y - 8} text-anchor="middle">${count(edge.calls)} · ${duration(edge.p95 ?? 0)}</text>
+    ${edge.errors > 0 && html`<text x=${x} y=${y + 16} text-anchor="middle" class="bad">✖ ${count(edge.errors)}</text>`}</g>`;
 }
