@@ -1,150 +1,147 @@
-"""What is in the spool, made quick to ask: traces by a search, entry spans, one trace whole."""
+"""What is in the spool, made quick to ask: traces by a search, entry spans, one trace whole.
+
+One SQLite file beside the segments, made of them and of nothing else. Any number of processes may read and refresh it;
+SQLite's lock lets one write at a time, and each goes on where the last one stopped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from threading import RLock
+from typing import Any, Self
 
-from fasttrace._core.types import SpanKind
-from fasttrace.local.facts import service_of, to_text
-from fasttrace.local.model import Trace, group_traces
-from fasttrace.local.search import NUMERIC, Query
-from fasttrace.local.store import Store, TraceNotFound
+from fasttrace._core.types import SpanData
+from fasttrace.export import segments, spool
+from fasttrace.local.index import database, reader
+from fasttrace.local.index.reader import Entry, Listed, TraceNotFound
+from fasttrace.local.index.writer import Writer
+from fasttrace.local.model import Trace
+from fasttrace.local.search import Query, parse
 
 __all__ = ["Entry", "Index", "Listed", "TraceNotFound"]
 
 
-class Listed(NamedTuple):
-    """A trace in a list; times in nanoseconds, ``start_ns`` since the Unix epoch. ``service`` is its root's."""
-
-    trace_id: str
-    name: str
-    service: str
-    services: list[str]
-    start_ns: int
-    duration_ns: int
-    spans: int
-    errors: int
-    status: str
-    complete: bool
-
-
-class Entry(NamedTuple):
-    """A span at which a request enters a service; ``caller`` is the service that made it, None when unknown."""
-
-    service: str
-    caller: str | None
-    route: str
-    duration_ns: int
-    error: bool
-
-
 class Index:
-    """A first form of it over the spool's reader: everything in memory, nothing kept."""
+    """The index of one spool. ``spool`` None is ``FASTTRACE_SPOOL_DIR``, else the default one.
 
-    def __init__(self, spool: str | Path | None = None) -> None:
-        self._store = Store(spool)
-        self._traces: dict[str, Trace] = {}
+    A folder that is not there is an empty spool. Answers are as of the last ``refresh``, by whichever process. May be
+    used by several threads, which wait for each other.
+    """
+
+    def __init__(self, spool_directory: str | os.PathLike[str] | None = None) -> None:
+        self.directory = Path(spool_directory or os.environ.get("FASTTRACE_SPOOL_DIR") or spool.default_directory())
+        self._lock = RLock()
+        self._database, self._inode = database.connect(self.directory)
+        self._writer = Writer(self._database, self.directory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def label(self) -> str:
-        """The spool as a person would name it."""
-        return self._store.label
-
-    @property
-    def unreadable(self) -> int:
-        """How many batches could not be read."""
-        return self._store.unreadable
+        """The spool as a person would name it: relative to the current folder if it lies below it."""
+        try:
+            return str(self.directory.relative_to(Path.cwd()))
+        except ValueError:
+            return str(self.directory)
 
     def close(self) -> None:
         """Let go of the file."""
+        with self._lock:
+            self._database.close()
 
-    def refresh(self) -> int:
-        """Take in what has been written since; the number of new spans."""
-        before = sum(len(trace.nodes) for trace in self._traces.values())
-        self._traces = {key: Trace(spans) for key, spans in group_traces(self._store.spans()).items()}
-        return sum(len(trace.nodes) for trace in self._traces.values()) - before
+    def refresh(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Take in what has been written since, by batches, and give the number of spans.
 
-    def _matching(self, query: Query) -> list[Trace]:
-        return [
-            trace
-            for trace in self._traces.values()
-            if _trace_holds(query, trace) and any(query.matches(node.span) for node in trace.nodes)
-        ]
+        ``progress`` gets the bytes done and those in all. Raises IndexUnusable, and SpoolError for a folder that
+        can't be read.
+        """
+        with self._lock:
+            if not database.is_current(self.directory, self._inode):
+                self._reopen()
+            try:
+                return self._writer.refresh(progress)
+            except sqlite3.DatabaseError as error:
+                if not database.is_damage(error):
+                    raise database.unusable(self.directory, error) from None
+            database.delete(self.directory)
+            self._reopen()
+            return self._writer.refresh(progress)
+
+    def _reopen(self) -> None:
+        self._database.close()
+        self._database, self._inode = database.connect(self.directory)
+        self._writer = Writer(self._database, self.directory)
 
     def page(
-        self, query: Query, limit: int, before: str | None, order: str
+        self, query: Query, limit: int = 50, before: str | None = None, order: str = "newest"
     ) -> tuple[list[Listed], str | None, int | None]:
-        """One page of traces, the cursor of the next, and how many match in all."""
-        found = self._matching(query)
-        found.sort(key=lambda trace: -trace.duration_ns if order == "slowest" else -trace.start_ns)
-        start = int(before or 0)
-        page = [
-            Listed(
-                trace_id=trace.trace_id, name=trace.name, service=trace.root.service, services=trace.services,
-                start_ns=trace.start_ns, duration_ns=trace.duration_ns, spans=len(trace.nodes),
-                errors=len(trace.errors), status=trace.status_text, complete=not trace.root.span.parent_span_id,
-            )
-            for trace in found[start : start + limit]
-        ]  # fmt: skip
-        return page, str(start + limit) if start + limit < len(found) else None, len(found)
+        """Traces, ``newest`` or ``slowest`` first, the cursor of the next page, how many match if that is known."""
+        with self._lock:
+            return reader.page(self._database, query, limit, before, order)
 
     def trace(self, trace_id: str) -> Trace:
-        """One trace whole. Raises TraceNotFound."""
-        if trace_id not in self._traces:
-            raise TraceNotFound(f"no trace {trace_id} in {self.label}")
-        return self._traces[trace_id]
+        """One trace whole, by its full id. Raises TraceNotFound."""
+        with self._lock:
+            return reader.whole(self._database, self.directory, trace_id, self.label)
 
     def find(self, which: str) -> Trace:
         """The trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
-        return self._store.find(which)
+        with self._lock:
+            return self.trace(self.resolve(which))
+
+    def resolve(self, which: str) -> str:
+        """The id of the trace that ``which`` names. Raises TraceNotFound."""
+        with self._lock:
+            return reader.resolve(self._database, which, self.label)
+
+    def spans(self, trace_ids: set[str], progress: Callable[[int], None] | None = None) -> Iterator[SpanData]:
+        """The spans of these traces as they were written; ``progress`` gets the sizes of what was read."""
+        with self._lock:
+            yield from reader.spans_of(self._database, self.directory, trace_ids, progress)
 
     def durations(self, query: Query) -> list[tuple[int, bool]]:
         """Duration and failure of every matching trace."""
-        return [(trace.duration_ns, bool(trace.errors)) for trace in self._matching(query)]
+        with self._lock:
+            return reader.durations(self._database, query)
 
     def services(self, query: Query | None = None) -> list[tuple[str, int, int]]:
-        """Service, spans and errors."""
-        found: dict[str, list[int]] = {}
-        for trace in self._matching(query) if query else self._traces.values():
-            for node in trace.nodes:
-                counts = found.setdefault(node.service, [0, 0])
-                counts[0] += 1
-                counts[1] += node.error
-        return [(service, spans, errors) for service, (spans, errors) in sorted(found.items())]
+        """Service, spans and failed spans, of the matching traces."""
+        with self._lock:
+            return reader.services(self._database, query or parse(""))
 
-    def entries(self, query: Query) -> Iterator[Entry]:
+    def entries(self, query: Query) -> list[Entry]:
         """The entry spans of the matching traces."""
-        for trace in self._matching(query):
-            for node in trace.nodes:
-                caller = None if node.parent is None else node.parent.service
-                service = service_of(node.span.resource)
-                if (
-                    node.span.kind in (SpanKind.SERVER, SpanKind.CONSUMER)
-                    or not node.span.parent_span_id
-                    or (caller not in (None, service))
-                ):
-                    route = to_text(node.span.attributes.get("http.route")) or node.name
-                    yield Entry(service, caller, route, node.duration_ns, node.error)
+        with self._lock:
+            return list(reader.entries(self._database, query))
+
+    @property
+    def unreadable(self) -> int:
+        """How many batches could not be decoded; they are left out."""
+        with self._lock:
+            return int(self._database.execute("SELECT total(unreadable) FROM segment").fetchone()[0])
 
     def health(self) -> dict[str, Any]:
-        """What there is on disk and what could not be read."""
-        return {
-            "spool": self.label,
-            "traces": len(self._traces),
-            "spans": sum(len(trace.nodes) for trace in self._traces.values()),
-            "unreadable": self.unreadable,
-        }
-
-
-def _trace_holds(query: Query, trace: Trace) -> bool:
-    values = {
-        "trace.dur": trace.duration_ns, "trace.spans": len(trace.nodes), "trace.errors": len(trace.errors),
-    }  # fmt: skip
-    for term in query.terms:
-        if term.field in values and term.of_trace and term.operator in NUMERIC:
-            assert term.number is not None
-            if NUMERIC[term.operator](values[term.field], term.number) == term.negated:
-                return False
-    return True
+        """What there is, on disk and in the index."""
+        with self._lock:
+            one = self._database.execute
+            sizes = segments.sizes(self.directory)
+            traces, first, last = one("SELECT count(*), min(start), max(start) FROM trace").fetchone()
+            pages, size = one("PRAGMA page_count").fetchone()[0], one("PRAGMA page_size").fetchone()[0]
+            return {
+                "spool": self.label,
+                "segments": len(sizes),
+                "spool_bytes": sum(size for _, size in sizes),
+                "index_bytes": pages * size,
+                "traces": traces,
+                "spans": int(one("SELECT total(spans) FROM trace").fetchone()[0]),
+                "first_ns": None if first is None else str(first),
+                "last_ns": None if last is None else str(last),
+                "unreadable": self.unreadable,
+            }

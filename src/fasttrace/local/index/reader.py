@@ -1,0 +1,226 @@
+"""Answers from an index: a page of traces, entry spans, figures, and one trace whole from its segments."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fasttrace._core import decode
+from fasttrace._core.types import DecodeError, SpanData
+from fasttrace.errors import FasttraceError
+from fasttrace.export import segments
+from fasttrace.local.index.sql import Sql, plan
+from fasttrace.local.model import Trace
+from fasttrace.local.search import Query
+
+MIN_PREFIX = 4
+# Between two frames of a trace that lie further apart, the file is opened anew rather than read through.
+_GAP_BYTES = 1 << 20
+_ORDERS = {"newest": "start", "slowest": "duration"}
+_LISTED = (
+    "SELECT t.id, t.trace_id, h.name, v.name, t.services, t.start, t.duration, t.spans, t.errors, h.status, h.error, "
+    "t.complete FROM trace t CROSS JOIN shape h ON h.id = t.shape CROSS JOIN service v ON v.id = h.service"
+)
+
+
+class TraceNotFound(FasttraceError):
+    """No trace, or more than one, answers to what was asked for; the text says what to do."""
+
+
+class Listed(NamedTuple):
+    """A trace in a list; times in nanoseconds, ``start_ns`` since the Unix epoch. ``service`` is its root's.
+
+    Name, status and duration are the root's; until it has come, name and status are the earliest span's, the duration
+    is from the first start to the last end, and ``complete`` is False.
+    """
+
+    trace_id: str
+    name: str
+    service: str
+    services: list[str]
+    start_ns: int
+    duration_ns: int
+    spans: int
+    errors: int
+    status: str
+    complete: bool
+
+
+class Entry(NamedTuple):
+    """A span at which a request enters a service; ``caller`` is the service that made it, None when unknown."""
+
+    service: str
+    caller: str | None
+    route: str
+    duration_ns: int
+    error: bool
+
+
+def page(
+    database: sqlite3.Connection, query: Query, limit: int, before: str | None, order: str
+) -> tuple[list[Listed], str | None, int | None]:
+    """Matching traces, the cursor of the next page, and how many match where that is known without counting long."""
+    column = _ORDERS[order]
+    chosen = plan(database, query)
+    condition = chosen.condition()
+    total = None
+    if chosen.gather is not None or chosen.spans is None:
+        total = database.execute(f"SELECT count(*) FROM trace t WHERE {condition.text}", condition.values).fetchone()[0]
+    after = _cursor(before)
+    if after is not None:
+        condition = Sql(f"(t.{column}, t.id) < (?, ?) AND {condition.text}", (*after, *condition.values))
+    ordered = f"{_LISTED} WHERE {condition.text} ORDER BY t.{column} DESC, t.id DESC LIMIT ?"
+    rows = database.execute(ordered, (*condition.values, limit + 1)).fetchall()
+    following = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        following = f"{last[5] if column == 'start' else last[6]}-{last[0]}"
+    return list(_listed(database, rows[:limit])), following, total
+
+
+def _cursor(before: str | None) -> tuple[int, int] | None:
+    if before is None:
+        return None
+    value, _, number = before.partition("-")
+    if not (value.isdecimal() and number.isdecimal() and len(before) < 60):
+        raise FasttraceError(f"{before!r} is no place in the list: use what `next` of the page before says")
+    return min(int(value), 2**63 - 1), min(int(number), 2**63 - 1)
+
+
+def _listed(database: sqlite3.Connection, rows: list[Any]) -> Iterator[Listed]:
+    names: dict[str, str] = {}
+    for _, trace_id, name, service, services, start, duration, spans, errors, status, failed, complete in rows:
+        found = []
+        for number in services.split(" "):
+            if number not in names:
+                names[number] = database.execute("SELECT name FROM service WHERE id = ?", (int(number),)).fetchone()[0]
+            found.append(names[number])
+        text = status or ("error" if failed else "ok")
+        yield Listed(trace_id.hex(), name, service, found, start, duration, spans, errors, text, bool(complete))
+
+
+def durations(database: sqlite3.Connection, query: Query) -> list[tuple[int, bool]]:
+    """Duration and failure of every matching trace."""
+    condition = plan(database, query).condition()
+    rows = database.execute(f"SELECT t.duration, t.errors > 0 FROM trace t WHERE {condition.text}", condition.values)
+    return rows.fetchall()
+
+
+def services(database: sqlite3.Connection, query: Query) -> list[tuple[str, int, int]]:
+    """Service, spans and failed spans, of the matching traces."""
+    if not query:
+        rows = database.execute(
+            "SELECT v.name, sum(h.spans), sum(h.spans * h.error) FROM shape h JOIN service v ON v.id = h.service "
+            "WHERE h.spans > 0 GROUP BY h.service ORDER BY v.name"
+        )
+        return rows.fetchall()
+    condition = plan(database, query).condition()
+    rows = database.execute(
+        "SELECT v.name, sum(g.spans), sum(g.errors) FROM (SELECT s.service, count(*) AS spans, "
+        "sum(s.flags & 1) AS errors FROM trace t CROSS JOIN span s ON s.trace = t.id "
+        f"WHERE {condition.text} GROUP BY s.service) g "
+        "JOIN service v ON v.id = g.service GROUP BY v.name ORDER BY v.name",
+        condition.values,
+    )
+    return rows.fetchall()
+
+
+def entries(database: sqlite3.Connection, query: Query) -> Iterator[Entry]:
+    """The entry spans of the matching traces."""
+    names: dict[int | None, str | None] = {None: None}
+    names.update(database.execute("SELECT id, name FROM service"))
+    routes = dict(database.execute("SELECT id, route FROM shape WHERE id IN (SELECT shape FROM entry)"))
+    chosen = "entry e"
+    values: tuple[Any, ...] = ()
+    if query:
+        condition = plan(database, query).condition()
+        chosen = f"trace t CROSS JOIN entry e ON e.trace = t.id WHERE {condition.text}"
+        values = condition.values
+    columns = "e.service, e.caller, e.shape, e.duration, e.error"
+    for service, caller, shape, duration, error in database.execute(f"SELECT {columns} FROM {chosen}", values):
+        yield Entry(str(names[service]), names[caller], routes[shape], duration, bool(error))
+
+
+def resolve(database: sqlite3.Connection, which: str, label: str) -> str:
+    """The id of the trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
+    order = {"slow": "duration", "last": "start"}.get(which)
+    if order is not None:
+        row = database.execute(f"SELECT trace_id FROM trace ORDER BY {order} DESC, id DESC LIMIT 1").fetchone()
+        if row is not None:
+            return str(row[0].hex())
+    if not database.execute("SELECT 1 FROM trace LIMIT 1").fetchone():
+        raise TraceNotFound(
+            f"no traces in {label}: run `fasttrace demo`, or an application that calls "
+            "fasttrace.configure(); --spool names another directory"
+        )
+    prefix = which.lower()
+    if not MIN_PREFIX <= len(prefix) <= 32 or not all(char in "0123456789abcdef" for char in prefix):
+        raise TraceNotFound(
+            f"{which!r} is not the start of a trace id ({MIN_PREFIX} hexadecimal digits or more), nor `slow` or `last`"
+        )
+    bounds = bytes.fromhex(prefix.ljust(32, "0")), bytes.fromhex(prefix.ljust(32, "f"))
+    rows = database.execute(
+        "SELECT trace_id, (SELECT count(*) FROM trace WHERE trace_id BETWEEN ?1 AND ?2) FROM trace "
+        "WHERE trace_id BETWEEN ?1 AND ?2 ORDER BY trace_id LIMIT 1",
+        bounds,
+    ).fetchall()
+    if not rows:
+        raise TraceNotFound(f"no trace in {label} begins with {which}: `fasttrace ls` lists what is there")
+    trace_id, count = rows[0][0].hex(), rows[0][1]
+    if count > 1:
+        raise TraceNotFound(
+            f"{count} traces begin with {which}: give more digits, for example {trace_id[: len(prefix) + 4]}"
+        )
+    return str(trace_id)
+
+
+def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: str) -> Trace:
+    """A trace from the bytes of its segments. Raises TraceNotFound."""
+    spans = list(spans_of(database, directory, {trace_id}))
+    if not spans:
+        raise TraceNotFound(f"no trace {trace_id} in {label}: `fasttrace ls` lists what is there")
+    return Trace(spans)
+
+
+def spans_of(
+    database: sqlite3.Connection, directory: Path, trace_ids: set[str], progress: Callable[[int], None] | None = None
+) -> Iterator[SpanData]:
+    """The spans of these traces, segment by segment in the order in which they were written."""
+    database.execute("DELETE FROM touched")
+    database.executemany(
+        "INSERT OR IGNORE INTO touched SELECT id FROM trace WHERE trace_id = ?",
+        ((bytes.fromhex(trace_id),) for trace_id in trace_ids if len(trace_id) == 32),
+    )
+    places: dict[str, list[tuple[int, int]]] = {}
+    for name, start, stop in database.execute(
+        "SELECT g.name, f.start, f.stop FROM frame f CROSS JOIN segment g ON g.id = f.segment WHERE f.id IN "
+        "(SELECT s.frame FROM touched CROSS JOIN span s ON s.trace = touched.id) ORDER BY g.name, f.start"
+    ).fetchall():
+        places.setdefault(name, []).append((start, stop))
+    for name, frames in places.items():
+        for request in _frames(os.path.join(directory, name), frames):
+            with suppress(DecodeError):
+                spans = decode.decode_request(request)
+                yield from (span for span in spans if span.trace_id in trace_ids)
+            if progress is not None:
+                progress(len(request))
+
+
+def _frames(path: str, frames: list[tuple[int, int]]) -> Iterator[bytes]:
+    """The requests at these places, in order; those that are gone are left out."""
+    at = 0
+    while at < len(frames):
+        last = at
+        while last + 1 < len(frames) and frames[last + 1][0] - frames[last][1] < _GAP_BYTES:
+            last += 1
+        wanted = {stop for _, stop in frames[at : last + 1]}
+        for request, stop in segments.read(path, frames[at][0]):
+            if stop in wanted:
+                yield request
+            if stop >= frames[last][1]:
+                break
+        at = last + 1
