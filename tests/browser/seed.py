@@ -73,7 +73,9 @@ def orders(shop: Shop) -> dict[str, str]:
     at = 20_000.0
     root = shop.span(HOSTILE, HOSTILE, None, at, at + 50, error=HOSTILE, attributes={HOSTILE: HOSTILE, "n": float("nan"), "big": 2**60 + 1},
                      events=[(at + 1, HOSTILE, {"exception.message": HOSTILE, "__proto__": HOSTILE})])  # fmt: skip
-    shop.span(HOSTILE, "\u202eevil\u0000\x1b[31m", root, at + 1, at + 5, attributes={"constructor": "x", "__proto__": "y"})
+    shop.span(
+        HOSTILE, "\u202eevil\u0000\x1b[31m", root, at + 1, at + 5, attributes={"constructor": "x", "__proto__": "y"}
+    )
     ids["hostile"] = f"{root.get_span_context().trace_id:032x}"
     return ids
 

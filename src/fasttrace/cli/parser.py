@@ -194,7 +194,9 @@ def _add_serve(commands: Any) -> None:
         metavar="HOST",
         help="the address to listen on (default: 127.0.0.1); any but the loopback asks everybody for a token",
     )
-    serve.add_argument("--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)")
+    serve.add_argument(
+        "--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)"
+    )
 
 
 def _add_doctor(commands: Any) -> None:

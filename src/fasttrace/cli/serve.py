@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import webbrowser
+from contextlib import suppress
 
 from fasttrace.errors import ConfigurationError, MissingExtraError
 
@@ -24,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         if (error.name or "").startswith("fasttrace"):
             raise
         raise MissingExtraError("fasttrace serve", "viewer") from error
+    from fasttrace.export import segments
     from fasttrace.export.spool import SpoolExporter
     from fasttrace.local.index import Index
     from fasttrace.local.store import Store
@@ -34,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_loopback(arguments.host):
         token = token or secrets.token_urlsafe(24)
     directory = Store(arguments.spool).directory
+    with suppress(OSError):  # one that can't be made is shown as empty
+        segments.make_directory(os.fspath(directory))
     sockets = [listen(arguments.host, arguments.port, "--port")]
     receiver = None
     if arguments.otlp is not None:

@@ -94,9 +94,9 @@ class Guard:
             return None
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if scope["method"] == "GET" and self._is_token(query.get("token", "")):
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
-            return answer
+            welcome = RedirectResponse("/", 303)
+            welcome.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
+            return welcome
         answer = _refuse(401, "this server wants its token: open the address that `fasttrace serve` printed")
         answer.headers["www-authenticate"] = "Bearer"
         return answer

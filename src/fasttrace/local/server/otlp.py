@@ -32,9 +32,7 @@ def admit(body: bytes, content_type: str) -> tuple[bytes, int, int]:
         spans = decode.decode_request(request)
     except (DecodeError, ValueError) as error:
         raise Malformed(f"not an OTLP trace request: {error}") from None
-    bad = {
-        at for at, span in enumerate(spans) if span.trace_id in ("", _NO_TRACE) or span.span_id in ("", _NO_SPAN)
-    }
+    bad = {at for at, span in enumerate(spans) if span.trace_id in ("", _NO_TRACE) or span.span_id in ("", _NO_SPAN)}
     if bad:
         request = _without(request, bad)
     return request, len(spans) - len(bad), len(bad)

@@ -21,11 +21,14 @@ MAX_STREAMS = 64
 
 
 class Readers:
-    """``open_index`` is called once in each thread: SQLite's connections belong to theirs."""
+    """``open_index`` is called once in each thread: those who share an index wait for each other."""
 
     def __init__(self, open_index: Callable[[], Index]) -> None:
         self._open = open_index
-        self._shared = None
+        self._local = threading.local()
+        self._opened: list[Index] = []
+        # Where the index can't be a file, the one that is brought up to date is the only one that knows anything.
+        self._private: Index | None = None
         self._threads = ThreadPoolExecutor(READERS, "fasttrace-read")
         self._writer = ThreadPoolExecutor(1, "fasttrace-index")
         self._waiting: set[asyncio.Future[None]] = set()
@@ -42,9 +45,18 @@ class Readers:
         return question(self._index(), *arguments)
 
     def _index(self) -> Index:
-        if self._shared is None:
-            self._shared = self._open()
-        return self._shared
+        index: Index | None = getattr(self._local, "index", None)
+        if index is not None and index.is_current:
+            return index
+        if self._private is not None and self._private.is_current:
+            return self._private
+        index = self._open()
+        self._opened.append(index)
+        if index.is_private:
+            self._private = index
+        else:
+            self._local.index = index
+        return index
 
     async def follow(self) -> None:
         """Bring the index up to date for ever, and tell those who wait when something came."""
@@ -86,6 +98,8 @@ class Readers:
         self.wake()
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end, and the files go."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._writer.shutdown(wait=True, cancel_futures=True)
+        for index in self._opened:
+            index.close()

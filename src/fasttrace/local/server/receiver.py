@@ -25,6 +25,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 # Bodies take memory as they come, decoded ones many times that: so many are read and decoded at once, the others wait.
 READ_AT_ONCE, DECODED_AT_ONCE = 16, 2
 MAX_MEMBERS = 16
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 READ_SECONDS = 30.0
 BYTES_PER_SECOND = 64 * 1024 * 1024
 
@@ -88,12 +89,6 @@ class Receiver:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         spoken = otlp.PROTOBUF if content_type == otlp.PROTOBUF else otlp.JSON
         try:
-            if request.method != "POST":
-                raise Refused(405, otlp.UNIMPLEMENTED, "send traces with POST")
-            if content_type not in (otlp.PROTOBUF, otlp.JSON):
-                raise Refused(
-                    415, otlp.INVALID_ARGUMENT, f"Content-Type {content_type!r}: use {otlp.PROTOBUF} or {otlp.JSON}"
-                )
             rejected = await self._take(request, content_type)
         except Refused as refusal:
             self.refused += 1
@@ -108,17 +103,24 @@ class Receiver:
         return Response(otlp.accepted(content_type, rejected), headers={"content-type": content_type})
 
     async def _take(self, request: Request, content_type: str) -> int:
+        """Read, check and keep a request; how many spans were rejected. Raises Refused."""
+        if request.method != "POST":
+            raise Refused(405, otlp.UNIMPLEMENTED, "send traces with POST")
+        if content_type not in (otlp.PROTOBUF, otlp.JSON):
+            raise Refused(
+                415, otlp.INVALID_ARGUMENT, f"Content-Type {content_type!r}: use {otlp.PROTOBUF} or {otlp.JSON}"
+            )
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", ""):
-            raise Refused(415, otlp.INVALID_ARGUMENT, f"Content-Encoding {encoding!r}: use gzip, or none")
+        if encoding not in ("identity", "", *_WINDOW_BITS):
+            raise Refused(415, otlp.INVALID_ARGUMENT, f"Content-Encoding {encoding!r}: use gzip, deflate or none")
         async with self._reading:
             try:
                 body = await asyncio.wait_for(self._body(request), self._read_seconds)
             except TimeoutError:
                 raise Refused(408, otlp.UNAVAILABLE, "the body did not arrive in time") from None
         async with self._decoding:
-            if encoding == "gzip":
-                body = await asyncio.to_thread(_unzip, body, self._max_bytes)
+            if encoding in _WINDOW_BITS:
+                body = await asyncio.to_thread(_unpack, body, encoding, self._max_bytes)
             self._charge(len(body))
             try:
                 data, spans, rejected = await asyncio.to_thread(otlp.admit, body, content_type)
@@ -164,22 +166,22 @@ class Receiver:
                 raise Refused(503, otlp.UNAVAILABLE, str(error), retry_after=5) from None
 
 
-def _unzip(body: bytes, limit: int) -> bytes:
-    """The members of a gzip body, at most ``limit`` bytes. Raises Refused."""
+def _unpack(body: bytes, encoding: str, limit: int) -> bytes:
+    """What a body in gzip (of one or a few members) or zlib holds, at most ``limit`` bytes. Raises Refused."""
     out, size = [], 0
     for _ in range(MAX_MEMBERS):
-        member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        member = zlib.decompressobj(_WINDOW_BITS[encoding])
         try:
             part = member.decompress(body, limit - size + 1)
         except zlib.error:
-            raise Refused(400, otlp.INVALID_ARGUMENT, "the body is not gzip") from None
+            raise Refused(400, otlp.INVALID_ARGUMENT, f"the body is not {encoding}") from None
         size += len(part)
         if size > limit:
             raise Refused(413, otlp.INVALID_ARGUMENT, f"it unpacks to more than {limit:,} bytes: send smaller batches")
         if not member.eof:
-            raise Refused(400, otlp.INVALID_ARGUMENT, "the gzip body is cut short")
+            raise Refused(400, otlp.INVALID_ARGUMENT, f"the {encoding} body is cut short")
         out.append(part)
         body = member.unused_data
         if not body:
             return b"".join(out)
-    raise Refused(400, otlp.INVALID_ARGUMENT, f"more than {MAX_MEMBERS} gzip members")
+    raise Refused(400, otlp.INVALID_ARGUMENT, f"more than {MAX_MEMBERS} members in one body")

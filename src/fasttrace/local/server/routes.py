@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from fasttrace.errors import FasttraceError
 from fasttrace.local import api
-from fasttrace.local.index import TraceNotFound
-from fasttrace.local.server import columns, plain
+from fasttrace.local.index import Index, TraceNotFound
 from fasttrace.local.search import SearchError
+from fasttrace.local.server import columns, plain
 from fasttrace.local.server.live import live
 
 TYPE_CHECKING = False
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
+
+    from fasttrace.local.model import Trace
 
 MAX_LIMIT, MAX_BUCKETS = 500, 200
 KEPT_TRACES = 4
@@ -51,14 +53,14 @@ class Traces:
     """The traces shown last, decoded, so that asking for a span's details does not decode its trace again."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], dict[str, Any]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Trace] = OrderedDict()
 
-    async def get(self, request: Request, trace_id: str) -> dict[str, Any]:
-        """``api.trace`` of now, or of the last time if nothing has come since."""
+    async def get(self, request: Request, trace_id: str) -> Trace:
+        """The trace as it is now; the one of the last time if nothing has come since."""
         key = (trace_id, request.app.state.readers.version)
         found = self._kept.get(key)
         if found is None:
-            found = await _ask(request, api.trace, trace_id)
+            found = await _ask(request, Index.trace, trace_id)
             self._kept[key] = found
             while len(self._kept) > KEPT_TRACES:
                 self._kept.popitem(last=False)
@@ -71,14 +73,14 @@ async def _traces(request: Request) -> Any:
 
 
 async def _trace(request: Request) -> Any:
-    return columns.columns(await _known(request))
+    return await asyncio.to_thread(columns.columns, await _known(request))
 
 
 async def _span(request: Request) -> Any:
     trace = await _known(request)
     row = request.path_params["row"]
-    if row >= len(trace["spans"]):
-        raise TraceNotFound(f"no span {row}: this trace has {len(trace['spans'])}")
+    if row >= len(trace.nodes):
+        raise TraceNotFound(f"no span {row}: this trace has {len(trace.nodes)}")
     return columns.details(trace, row)
 
 
@@ -86,8 +88,8 @@ async def _events(request: Request) -> Any:
     return {"events": columns.events(await _known(request))}
 
 
-async def _known(request: Request) -> dict[str, Any]:
-    found: dict[str, Any] = await request.app.state.traces.get(request, request.path_params["trace_id"])
+async def _known(request: Request) -> Trace:
+    found: Trace = await request.app.state.traces.get(request, request.path_params["trace_id"])
     return found
 
 
@@ -113,7 +115,11 @@ async def _compare(request: Request) -> Any:
 
 async def _health(request: Request) -> Any:
     state = request.app.state
-    found = {"index": await _ask(request, api.health), "trouble": state.readers.trouble, "streams": state.readers.streams}
+    found = {
+        "index": await _ask(request, api.health),
+        "trouble": state.readers.trouble,
+        "streams": state.readers.streams,
+    }
     if state.receiver is not None:
         found["receiver"] = state.receiver.to_dict()
     return found

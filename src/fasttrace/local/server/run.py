@@ -56,9 +56,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
-def serve(app: Any, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    config = uvicorn.Config(
+def configure(app: Any) -> uvicorn.Config:
+    """How uvicorn runs the application: quietly, and never with more than it can hold."""
+    return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
@@ -68,5 +68,9 @@ def serve(app: Any, sockets: Sequence[socket.socket], on_start: Callable[[], Non
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=2,
     )
-    server = Server(config, on_start, app.state.readers.stop)
+
+
+def serve(app: Any, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    server = Server(configure(app), on_start, app.state.readers.stop)
     asyncio.run(server.serve(list(sockets)))

@@ -88,7 +88,7 @@ def _message(name: str, found: Any, place: str, depth: int) -> bytes:
     if depth > MAX_DEPTH:
         raise ValueError(f"{place}: values nested too deeply")
     if not isinstance(found, dict):
-        raise ValueError(f"{place or 'the body'}: not an object")
+        raise ValueError(f"{place or 'the body'}: not an object")  # noqa: TRY004
     parts: list[bytes] = []
     fields = _MESSAGES[name]
     for key, value in found.items():
@@ -101,7 +101,7 @@ def _message(name: str, found: Any, place: str, depth: int) -> bytes:
             parts.append(_field(number, kind, value, inner, depth))
             continue
         if not isinstance(value, list):
-            raise ValueError(f"{inner}: not a list")
+            raise ValueError(f"{inner}: not a list")  # noqa: TRY004
         kind = kind[1:-1]
         parts += [_field(number, kind, item, f"{inner}[{at}]", depth) for at, item in enumerate(value)]
     return b"".join(parts)

@@ -4,7 +4,7 @@ import { address, change, go, route } from "./route.js";
 import { isShared, version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
-import { clock, day, duration, plural, quoted } from "./format.js";
+import { clock, date, day, duration, plural, quoted } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Trace } from "./model.js";
 import { Status, marked } from "./traces.js";
@@ -16,6 +16,7 @@ import { Details } from "./details.js";
 import { Minimap } from "./minimap.js";
 import { copy, say } from "./say.js";
 
+const GROWS_MS = 120_000;
 const VIEWS = [["", "Waterfall"], ["flame", "Flame"], ["table", "Table"], ["logs", "Logs"]];
 
 // What one looks at of a trace, shared by its views.
@@ -102,7 +103,10 @@ export class Look {
 export function TracePage() {
   const { rest, params } = route.value;
   const id = rest[0] ?? "";
-  const { data, error } = useData(`trace/${id}`, {}, version.value);
+  // Only a trace of the last minutes can still grow.
+  const fresh = useRef(true);
+  const { data, error } = useData(`trace/${id}`, {}, fresh.current ? version.value : 0);
+  if (data) fresh.current = Date.now() - date(data.start_ns) < GROWS_MS;
   const held = useRef(null);
   const look = useMemo(() => {
     if (!data) return null;
