@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,59 +12,9 @@ import pytest
 pytest.importorskip("starlette", reason="needs the viewer extra")
 pytest.importorskip("uvicorn", reason="needs the viewer extra")
 
-import httpx
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "browser")]
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "browser"))
-
-from fasttrace.export.spool import SpoolExporter
-from fasttrace.local.index import Index
-from fasttrace.local.server.app import build
-from fasttrace.local.server.receiver import Receiver
-from fasttrace.local.server.run import Server, configure, listen
-from fasttrace.local.store import Store
-
-
-class Running:
-    """A server that answers at ``url``; ``receiver`` writes to ``spool``."""
-
-    def __init__(self, spool: Path, *, token: str | None = None, hosts: tuple[str, ...] = (), **limits: Any) -> None:
-        self.spool = spool
-        self.receiver = Receiver(SpoolExporter(spool), **limits)
-        self.app = build(lambda: Index(spool), receiver=self.receiver, token=token, hosts=hosts)
-        self._socket = listen("127.0.0.1", 0, "--port")
-        self.port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        started = threading.Event()
-        self._server = Server(configure(self.app), started.set, self.app.state.readers.stop)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])), daemon=True)
-        self._thread.start()
-        assert started.wait(30)
-        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
-
-    def get(self, path: str, **params: Any) -> Any:
-        """The JSON of an answer with status 200."""
-        answer = self.client.get(path, params=params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def spans(self) -> list[Any]:
-        """What stands in the spool."""
-        return list(Store(self.spool).spans())
-
-    def wait_for(self, condition: Callable[[], Any]) -> Any:
-        """What the condition gives when it is true."""
-        for _ in range(300):
-            found = condition()
-            if found:
-                return found
-            threading.Event().wait(0.05)
-        raise AssertionError("it did not come to that")
-
-    def close(self) -> None:
-        self.client.close()
-        self._server.should_exit = True
-        self._thread.join(30)
-        assert not self._thread.is_alive()
+from viewer_server import Running  # noqa: E402
 
 
 @pytest.fixture
@@ -93,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, dict[str, str]]]:
     """A server over eight traces, indexed, and their ids."""
-    from seed import Shop, orders
+    from viewer_seed import Shop, orders
 
     running = Running(tmp_path_factory.mktemp("shop") / "spool")
     writer = Shop(running.spool)

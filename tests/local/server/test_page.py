@@ -140,7 +140,7 @@ def test_the_other_views_are_answered(shop: Any) -> None:
 
 def test_what_is_written_meanwhile_is_told_to_open_pages(start: Callable[..., Any]) -> None:
     server = start()
-    from seed import Shop
+    from viewer_seed import Shop
 
     with server.client.stream("GET", "/api/live") as stream:
         lines = (line for line in stream.iter_lines() if line)

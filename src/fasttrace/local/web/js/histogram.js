@@ -16,11 +16,11 @@ export function Histogram({ q, mark = null, quiet = false }) {
   useEffect(() => {
     if (!place.current || buckets.length === 0) return;
     let gone = false;
-    draw(place.current, plot.current, buckets, mark, quiet).catch((error) => gone || console.error(error));
+    import("uplot").then(({ default: uPlot }) => gone || draw(uPlot, place.current, plot.current, buckets, mark, quiet));
     return () => (gone = true);
   }, [data, mark]);
   useEffect(() => {
-    const watch = new ResizeObserver(() => plot.current.chart?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+    const watch = new ResizeObserver(() => place.current && plot.current.chart?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
     if (place.current) watch.observe(place.current);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const redraw = () => plot.current.chart?.redraw();
@@ -45,8 +45,7 @@ export function Histogram({ q, mark = null, quiet = false }) {
 
 const without = (q) => q.replace(/(^|\s)-?trace\.dur(<=?|>=?)\S+/g, "").trim();
 
-async function draw(place, held, buckets, mark, quiet) {
-  const { default: uPlot } = await import("uplot");
+function draw(uPlot, place, held, buckets, mark, quiet) {
   const edges = [...buckets.map((bucket) => bucket.from_ns), buckets.at(-1).to_ns];
   held.buckets = buckets;
   held.mark = mark;

@@ -8,7 +8,8 @@ export const isTyping = (target) =>
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (isTyping(event.target)) return;
+  // An open dialog keeps its keys.
+  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
   for (let at = layers.length - 1; at >= 0; at--) {
     const action = layers[at].current?.[event.key];
     if (!action) continue;

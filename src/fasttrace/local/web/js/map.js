@@ -40,8 +40,7 @@ export function ServiceMap() {
 function Node({ node, spot, q, dim, over }) {
   const to = address("traces", [], { q: `${q} service=${quoted(node.service)}`.trim() });
   const share = node.spans ? node.errors / node.spans : 0;
-  const said = `${node.service}: ${plural(node.requests ?? node.spans, "request")}, ${node.p95 === null || node.p95 === undefined ? "" : `95 % within ${duration(node.p95)}, `}${plural(node.errors, "error")}`;
-  return html`<a href=${to} class=${"node" + (dim ? " dim" : "")} style=${tint(node.service)} aria-label=${said}
+  return html`<a href=${to} class=${"node" + (dim ? " dim" : "")} style=${tint(node.service)}
       onMouseEnter=${() => (over.value = node.service)} onMouseLeave=${() => (over.value = "")} onFocus=${() => (over.value = node.service)} onBlur=${() => (over.value = "")}>
     <g transform=${`translate(${spot.x} ${spot.y})`}>
       <rect width=${BOX.width} height=${BOX.height} rx="9" class="box" />
