@@ -49,8 +49,8 @@ def _group(side: list[Trace] | Trace) -> list[Trace]:
 def _side(index: Index, text: str, limit: int) -> list[Trace] | Trace:
     """One trace, or those that a search or a time range finds, the newest of them."""
     from fasttrace.local import api
+    from fasttrace.local.index import is_trace_name
     from fasttrace.local.ranges import is_range, range_search
-    from fasttrace.local.store import is_trace_name
 
     if is_trace_name(text):
         return index.find(text)
