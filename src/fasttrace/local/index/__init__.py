@@ -16,6 +16,7 @@ from fasttrace._core.types import SpanData
 from fasttrace.export import segments
 from fasttrace.local.index import database, reader
 from fasttrace.local.index.reader import Entry, Listed, TraceNotFound, is_trace_name
+from fasttrace.local.index.retention import prune
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
 from fasttrace.local.search import Query, parse
@@ -84,6 +85,13 @@ class Index:
         self._database.close()
         self._database, self._inode = database.connect(self.directory)
         self._writer = Writer(self._database, self.directory)
+
+    def prune(self, *, max_bytes: int | None = None, max_age: float | None = None) -> int:
+        """Delete the oldest finished segments: beyond so many bytes, or unchanged for so many seconds; how many went.
+
+        The next ``refresh`` lets go of what was in them.
+        """
+        return prune(self.directory, max_bytes=max_bytes, max_age=max_age)
 
     def page(
         self, query: Query, limit: int = 50, before: str | None = None, order: str = "newest"
