@@ -21,6 +21,7 @@ first steps:
   fasttrace top                  what the services are asked for, and what is slow
   fasttrace map                  who calls whom
   fasttrace diff 4bf92f35 slow   what of the second trace takes longer
+  fasttrace serve --open         the same and more in the browser
   fasttrace doctor               what is configured here, and what is wrong with it
   fasttrace sampling boost 100% --for 10m
                                  every trace of every process here, for ten minutes
@@ -158,6 +159,7 @@ def build_parser() -> Parser:
     _add_diff(commands)
     _add_export(commands)
     _add_import(commands)
+    _add_serve(commands)
     _add_doctor(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
@@ -326,6 +328,26 @@ def _add_import(commands: Any) -> None:
         "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
     )
     reading.add_argument("--format", choices=_FORMATS[:-2], help="the format (default: what is found inside)")
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _command(commands, "serve", "show the traces of the spool in a browser")
+    serve.add_argument(
+        "--port", type=_port, default=4320, metavar="PORT", help="the page's port, 0 for any free one (default: 4320)"
+    )
+    serve.add_argument(
+        "--otlp", type=_port, metavar="PORT", help="receive OTLP/HTTP here, too; exporters send to 4318 by default"
+    )
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="the address to listen on (default: 127.0.0.1); any but the loopback asks everybody for a token",
+    )
+    serve.add_argument(
+        "--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)"
+    )
 
 
 def _add_doctor(commands: Any) -> None:

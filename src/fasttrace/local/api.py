@@ -69,6 +69,11 @@ def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
                 resource_dicts.append(attributes)
             resources[key] = resource_dicts.index(attributes)
         spans.append(_span(node, found.start_ns, resources[key]))
+    return {**trace_head(found, others), "resources": resource_dicts, "spans": spans}
+
+
+def trace_head(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
+    """A trace as ``trace`` gives it, without its spans and resources."""
     places = {id(node): place for place, node in enumerate(found.nodes)}
     return {
         "trace_id": found.trace_id,
@@ -83,8 +88,6 @@ def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
         "missing_parents": found.missing_parents,
         "redelivered": found.redelivered,
         "path_by_service": found.path_time_by_service(),
-        "resources": resource_dicts,
-        "spans": spans,
         "diagnosis": [
             {
                 "rule": diagnosis.rule,
@@ -102,6 +105,12 @@ def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
             if row.count > 1
         ],
     }
+
+
+def span_dict(found: Trace, place: int) -> dict[str, Any]:
+    """One span of a trace as ``trace`` gives it, with its resource's attributes in place of their number."""
+    node = found.nodes[place]
+    return {**_span(node, found.start_ns, 0), "resource": _attributes(node.span.resource)}
 
 
 def _span(node: Node, start_ns: int, resource: int) -> dict[str, Any]:

@@ -51,6 +51,18 @@ class Index:
         except ValueError:
             return str(self.directory)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether its file is still the one of that name; ``refresh`` opens the new one."""
+        if self._inode is None:
+            return not os.access(self.directory, os.W_OK)
+        return database.is_current(self.directory, self._inode)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it stands in a folder that can't be written, and is seen by nobody else."""
+        return self._inode is None
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
