@@ -50,12 +50,13 @@ def compare_groups(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
     """The same for two groups of traces.
 
     ``duration``, ``self`` and ``path`` of a row are means over all traces of a group, ``spans`` and ``errors`` sums;
-    ``traces`` is how many of them have such a span. Raises ValueError for a group of none.
+    ``traces`` is how many of them have such a span. A side's ``duration_ns`` is a mean, too, ``errors`` the number of
+    its traces with one. Raises ValueError for a group of none.
     """
     if not a or not b:
         raise ValueError("nothing to compare: one of the groups has no traces")
     heads = [_group_head(group) for group in (a, b)]
-    return {"a": heads[0], "b": heads[1], "change": heads[1]["mean"] - heads[0]["mean"], **_aligned(a, b)}
+    return {"a": heads[0], "b": heads[1], "change": heads[1]["duration_ns"] - heads[0]["duration_ns"], **_aligned(a, b)}
 
 
 def _aligned(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
@@ -130,9 +131,11 @@ def _head(trace: Trace) -> dict[str, Any]:
 def _group_head(group: Sequence[Trace]) -> dict[str, Any]:
     durations = sorted(trace.duration_ns for trace in group)
     return {
+        "name": "",
         "traces": len(group),
+        "spans": sum(len(trace.nodes) for trace in group) // len(group),
         "errors": sum(bool(trace.errors) for trace in group),
-        "mean": sum(durations) // len(group),
+        "duration_ns": sum(durations) // len(group),
         "p50": durations[(len(group) - 1) // 2],
         "p95": durations[-(-95 * len(group) // 100) - 1],
     }
