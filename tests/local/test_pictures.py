@@ -104,6 +104,13 @@ def test_red_is_for_failures_only(name: str) -> None:
                 )
 
 
+def test_service_has_the_same_colour_whatever_comes_first() -> None:
+    first, second = Pen(), Pen()
+    first.learn(["web", "shop", "db"])
+    second.learn(["db", "web", "shop", "web"])
+    assert all(first.hue(name) == second.hue(name) for name in ("web", "shop", "db"))
+
+
 def test_routes_keep_their_order_by_what_was_chosen() -> None:
     by_errors = [row["service"] for row in in_order(answers.routes(), "errors")]
     assert by_errors[:2] == ["gateway", "checkout"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fasttrace.local.model import Node, Trace
-from fasttrace.local.operation import VARIABLE, operation
+from fasttrace.local.operation import VARIABLE, is_outgoing_http, operation
 
 
 class _Side:
@@ -67,6 +67,7 @@ def _aligned(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
             for node in trace.nodes:
                 above = top if node.parent is None else paths[id(node.parent)]
                 path = paths[id(node)] = above.below(node.service, _name(node))
+                path.outgoing = path.outgoing or is_outgoing_http(node.span)
                 path.sides.setdefault(side, _Side()).add(node, number)
     rows = [path.to_dict(len(a), len(b)) for path in _walk(top)]
     largest = sorted(range(len(rows)), key=lambda place: -abs(rows[place]["change"]))
@@ -81,7 +82,7 @@ def _name(node: Node) -> str:
 class _Path:
     """A place in both trees: the calls that lead to it are the same."""
 
-    __slots__ = ("children", "depth", "name", "service", "sides")
+    __slots__ = ("children", "depth", "name", "outgoing", "service", "sides")
 
     def __init__(self, service: str, name: str, depth: int) -> None:
         self.service = service
@@ -89,6 +90,7 @@ class _Path:
         self.depth = depth
         self.children: dict[tuple[str, str], _Path] = {}
         self.sides: dict[str, _Side] = {}
+        self.outgoing = False
 
     def below(self, service: str, name: str) -> _Path:
         found = self.children.get((service, name))
@@ -103,6 +105,7 @@ class _Path:
             "service": self.service,
             "name": self.name,
             "depth": self.depth,
+            "outgoing": self.outgoing,
             "a": a,
             "b": b,
             "change": (b["self"] if b else 0) - (a["self"] if a else 0),

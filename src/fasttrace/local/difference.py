@@ -123,11 +123,12 @@ def _failures(head: dict[str, Any]) -> str:
 
 def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
     rows = [found["rows"][place] for place in shown]
+    pen.learn(row["service"] for row in found["rows"])
     least = _least(found)
     step = 2 if pen.width >= 80 else 1
     service_width = min(max(len("service"), *(pen.cells(row["service"]) for row in rows)), 10 if pen.width < 80 else 16)
     fixed = service_width + 1 + 2 * _TIME + _CHANGE
-    longest = max(step * row["depth"] + pen.cells(row["name"]) + len(_tail(found, row)) for row in rows)
+    longest = max(step * row["depth"] + pen.cells(_title(row)) + len(_tail(found, row)) for row in rows)
     bar_width = min(MAX_BAR, pen.width - fixed - min(longest, 36) - 1)
     bar_width = bar_width if bar_width >= MIN_BAR else 0
     name_width = min(max(longest, 11), pen.width - fixed - (bar_width + 1 if bar_width else 0))
@@ -140,7 +141,7 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
         failed = _errors(row["b"]) > _errors(row["a"])
         tail = _tail(found, row)
         indent = min(step * row["depth"], name_width // 3)
-        name = pen.fit(row["name"], name_width - indent - len(tail))
+        name = pen.fit(_title(row), name_width - indent - len(tail))
         figures = QUIET if style == QUIET else ""
         parts = [
             (pen.pad(row["service"], service_width), pen.hue(row["service"])),
@@ -157,6 +158,11 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
                 bar = bar.replace("#", "+" if change > 0 else "-")
             parts.append((f" {bar}", style))
         yield pen.line(*parts)
+
+
+def _title(row: dict[str, Any]) -> str:
+    """The name; an arrow before outgoing calls tells them from the requests that they become."""
+    return f"→ {row['name']}" if row["outgoing"] else str(row["name"])
 
 
 def _errors(side: dict[str, int] | None) -> int:

@@ -43,8 +43,7 @@ class _Waterfall:
         self.hidden_rows = max(0, len(rows) - max_rows)
         self.rows = rows[:max_rows]
         self.busiest = max((row for row in rows if row.nodes), key=lambda row: row.path_time_ns)
-        for service in trace.services:
-            pen.hue(service)
+        pen.learn(trace.services)
         share = SHARE_WIDTH if pen.width >= 80 else 0
         longest_service = max(pen.cells(service) for service in trace.services)
         self.service_width = min(longest_service, 10 if pen.width < 80 else 16)
