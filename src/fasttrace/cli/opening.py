@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 def open_index(arguments: argparse.Namespace) -> Index:
     """The index of the spool that was asked for, up to date; says what could not be read."""
+    from fasttrace.cli.progress import progress
     from fasttrace.cli.warnings import warn_of_unreadable
     from fasttrace.local.index import Index
 
     index = Index(arguments.spool)
-    index.refresh()
+    with progress("indexing", bytes_of=True) as advance:
+        index.refresh(advance)
     warn_of_unreadable(index)
     return index
 

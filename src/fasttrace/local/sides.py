@@ -9,7 +9,7 @@ from fasttrace.local.index.reader import TraceNotFound
 from fasttrace.local.model import Trace
 from fasttrace.local.ranges import is_range, range_search
 from fasttrace.local.search import parse
-from fasttrace.local.store import is_trace_name
+from fasttrace.local.index.reader import is_trace_name
 
 if TYPE_CHECKING:
     from fasttrace.local.index import Index
