@@ -21,7 +21,7 @@ def usage_error(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     [
         (["shwo", "slow"], "fasttrace: no command 'shwo'. Did you mean show?"),
         (["dmeo"], "fasttrace: no command 'dmeo'. Did you mean demo?"),
-        (["xyzzy"], "fasttrace: no command 'xyzzy': use demo, ls, show, doctor, sampling, collector-config"),
+        (["xyzzy"], "fasttrace: no command 'xyzzy': use demo, ls, show, serve, doctor, sampling, collector-config"),
         (["ls", "--jsno"], "fasttrace: unknown argument --jsno. Did you mean --json?"),
         (["demo", "--request=5"], "fasttrace: unknown argument --request. Did you mean --requests?"),
         (["demo", "--requests", "many"], "fasttrace: argument --requests: 'many' is not a whole number of 1 or more"),
@@ -44,4 +44,4 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         build_parser().parse_args(["--help"])
     assert exit_info.value.code == 0
     shown = capsys.readouterr().out
-    assert all(f"\n    {name} " in shown for name in ("demo", "ls", "show", "doctor"))
+    assert all(f"\n    {name} " in shown for name in ("demo", "ls", "show", "serve", "doctor"))
