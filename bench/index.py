@@ -49,6 +49,8 @@ EQUALITY = (
     "service=legacy enduser.id=user-77",
     "-service=gateway route=/ads/{id}",
     "host.name=host-2",
+    "service=inventory host.name=host-1",
+    "customer.tier=gold -service=gateway server.address=10.0.0.3",
     "host.name=host-2 status=error",
 )
 PREFIX = (
@@ -112,7 +114,8 @@ def _trace(tracers: dict[str, fasttrace.Tracer], chance: random.Random, number: 
             f"GET {route}", kind=server, context=parent, start_time=begin,
             attributes={"http.request.method": "GET", "http.route": route, "http.response.status_code": code,
                         "url.path": route.replace("{id}", str(chance.randrange(100_000))),
-                        "enduser.id": f"user-{chance.randrange(20_000)}", "customer.tier": chance.choice(("gold", "free"))},
+                        "enduser.id": f"user-{chance.randrange(20_000)}",
+                        "customer.tier": chance.choice(("gold", "free"))},
         )  # fmt: skip
         if failed:
             entry.set_status(fasttrace.StatusCode.ERROR, "timeout")
@@ -120,7 +123,8 @@ def _trace(tracers: dict[str, fasttrace.Tracer], chance: random.Random, number: 
         for query in range(chance.randrange(4)):
             inner = tracers[service].start_span(
                 "SELECT stock", kind=client, context=entry, start_time=begin + 3000 + query,
-                attributes={"db.system.name": "postgresql", "db.query.text": "SELECT quantity FROM stock WHERE item = ?",
+                attributes={"db.system.name": "postgresql",
+                            "db.query.text": "SELECT quantity FROM stock WHERE item = ?",
                             "db.operation.name": "SELECT", "server.address": f"10.0.0.{chance.randrange(9)}",
                             "order.id": number * 10 + query},
             )  # fmt: skip
@@ -184,15 +188,15 @@ def report(directory: Path, check: bool) -> int:
     for path in directory.glob("index-*"):
         path.unlink()
     with Index(directory) as index:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         spans = index.refresh()
-        seconds = time.perf_counter() - started
+        seconds, worked = time.perf_counter() - started, time.process_time() - worked
         health = api.health(index)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     rate = spans / seconds
     print(f"{spans:,} spans, {health['traces']:,} traces, {health['spool_bytes'] / 1e6:.0f} MB of segments")
-    print(f"indexed in {seconds:.1f} s: {rate:,.0f} spans/s; index {health['index_bytes'] / 1e6:.0f} MB, "
-          f"memory {memory / 1e6:.0f} MB at most\n")  # fmt: skip
+    print(f"indexed in {seconds:.1f} s: {rate:,.0f} spans/s, {spans / worked:,.0f} a second of CPU; "
+          f"index {health['index_bytes'] / 1e6:.0f} MB, memory {memory / 1e6:.0f} MB at most\n")  # fmt: skip
     if rate < MIN_SPANS_PER_SECOND:
         broken.append(f"{rate:,.0f} spans/s")
     if memory > MAX_MEMORY_BYTES:

@@ -7,16 +7,17 @@ have 53 bits. ``query`` is the search language of ``fasttrace.local.search``; Se
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import isfinite
 from typing import Any
 
 from fasttrace.local import compare as comparing
-from fasttrace.local.diagnosis import diagnose
+from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.layout import layout
 from fasttrace.local.model import Node, Trace
+from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse
 
 # A browser reads larger integers wrong.
@@ -51,11 +52,12 @@ def _listed(row: Listed) -> dict[str, Any]:
 
 def trace(index: Index, trace_id: str) -> dict[str, Any]:
     """One trace, its spans in tree order. Raises TraceNotFound."""
-    return trace_dict(index.trace(trace_id))
+    found = index.trace(trace_id)
+    return trace_dict(found, neighbours(index, found))
 
 
-def trace_dict(found: Trace) -> dict[str, Any]:
-    """A trace as ``trace`` gives it."""
+def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
+    """A trace as ``trace`` gives it; ``others`` may hold the other side of a call that lost its context."""
     resources: dict[int, int] = {}
     resource_dicts: list[dict[str, Any]] = []
     spans = []
@@ -67,13 +69,27 @@ def trace_dict(found: Trace) -> dict[str, Any]:
                 resource_dicts.append(attributes)
             resources[key] = resource_dicts.index(attributes)
         spans.append(_span(node, found.start_ns, resources[key]))
-    return {**trace_head(found), "resources": resource_dicts, "spans": spans}
+    return {**trace_head(found), "diagnosis": diagnosis(found, others), "resources": resource_dicts, "spans": spans}
+
+
+def diagnosis(found: Trace, others: Iterable[Trace] = ()) -> list[dict[str, Any]]:
+    """What the rules say of a trace."""
+    return [
+        {
+            "rule": finding.rule,
+            "text": finding.sentence,
+            "span_id": finding.evidence.span.span_id,
+            "service": finding.service,
+            "cost_ns": finding.cost_ns,
+            "figures": finding.figures,
+        }
+        for finding in findings(found, neighbours=others)
+    ]
 
 
 def trace_head(found: Trace) -> dict[str, Any]:
-    """A trace as ``trace`` gives it, without its spans and resources."""
+    """A trace as ``trace`` gives it, without its spans and resources and what the rules say of it."""
     places = {id(node): place for place, node in enumerate(found.nodes)}
-    diagnosis = diagnose([found], "this trace")
     return {
         "trace_id": found.trace_id,
         "name": found.name,
@@ -87,15 +103,6 @@ def trace_head(found: Trace) -> dict[str, Any]:
         "missing_parents": found.missing_parents,
         "redelivered": found.redelivered,
         "path_by_service": found.path_time_by_service(),
-        "diagnosis": [
-            {
-                "rule": diagnosis.rule,
-                "text": diagnosis.sentence,
-                "span_id": diagnosis.evidence.span.span_id,
-                "service": diagnosis.service,
-                "figures": diagnosis.figures,
-            }
-        ],
         "folds": [
             {"first": places[id(row.first)], "count": row.count, "spans": [places[id(node)] for node in row.nodes]}
             for row in layout(found)
@@ -197,15 +204,17 @@ def _percentiles(durations: Sequence[int]) -> dict[str, int | None]:
 class _Group:
     """Entry spans that are counted together."""
 
-    __slots__ = ("durations", "errors")
+    __slots__ = ("durations", "errors", "own_ns")
 
     def __init__(self) -> None:
         self.durations: list[int] = []
         self.errors = 0
+        self.own_ns = 0
 
     def add(self, entry: Entry) -> None:
         self.durations.append(entry.duration_ns)
         self.errors += entry.error
+        self.own_ns += entry.own_ns
 
     def figures(self) -> dict[str, Any]:
         self.durations.sort()
@@ -214,6 +223,7 @@ class _Group:
             "errors": self.errors,
             **_percentiles(self.durations),
             "total_ns": sum(self.durations),
+            "self_ns": self.own_ns,
         }
 
 
@@ -251,30 +261,62 @@ def service_map(index: Index, query: str = "") -> dict[str, Any]:
     nodes = _grouped(entries, lambda entry: entry.service)
     edges = _grouped(entries, lambda entry: (entry.caller, entry.service) if entry.caller is not None else None)
     names = sorted({*spans, *nodes, *(caller for caller, _ in edges)})
-    return {
-        "nodes": [
+    period, per_second = _period(index, query)
+    drawn = []
+    for name in names:
+        figures = nodes.get(name, _Group()).figures()
+        drawn.append(
             {
                 "service": name,
                 "spans": spans.get(name, (0, 0))[0],
                 "errors": spans.get(name, (0, 0))[1],
-                "requests": len(nodes[name].durations) if name in nodes else 0,
-                "p95": nodes[name].figures()["p95"] if name in nodes else None,
+                "requests": figures["count"],
+                "failed": figures["errors"],
+                "rate": per_second(figures["count"]),
+                **{key: figures[key] for key in ("p50", "p95", "self_ns")},
             }
-            for name in names
-        ],
+        )
+    return {
+        **period,
+        "nodes": drawn,
         "edges": [
-            {"from": caller, "to": callee, "calls": found["count"], "errors": found["errors"], "p50": found["p50"],
-             "p95": found["p95"]}
-            for (caller, callee), found in sorted((key, group.figures()) for key, group in edges.items())
+            {"from": caller, "to": callee, "calls": found["count"], "errors": found["errors"],
+             "rate": per_second(found["count"]), "p50": found["p50"], "p95": found["p95"]}
+            for (caller, callee), found in sorted(
+                ((key, group.figures()) for key, group in edges.items()), key=lambda item: item[0]
+            )
         ],
     }  # fmt: skip
 
 
+def _period(index: Index, query: str) -> tuple[dict[str, str | None], Callable[[int], float | None]]:
+    """When the matching traces began, and what a number of calls in this time is for each second.
+
+    What began within less than a second has no rate.
+    """
+    found = index.period(parse(query))
+    first, last = found or (None, None)
+    seconds = 0.0 if found is None else (found[1] - found[0]) / 1e9
+
+    def per_second(count: int) -> float | None:
+        return round(count / seconds, 6) if seconds >= 1 else None
+
+    period = {"from_ns": None if first is None else str(first), "to_ns": None if last is None else str(last)}
+    return period, per_second
+
+
 def routes(index: Index, query: str = "") -> dict[str, Any]:
-    """What the services were asked for, by service and route, the one that took most time in all first."""
+    """What the services were asked for, by service and route, the one that took most time in all first.
+
+    ``self_ns`` is the sum of their durations without the time in which services that they call were at work.
+    """
     groups = _grouped(index.entries(parse(query)), lambda entry: (entry.service, entry.route))
-    found = [{"service": service, "route": route, **group.figures()} for (service, route), group in groups.items()]
-    return {"routes": sorted(found, key=lambda row: (-row["total_ns"], row["service"], row["route"]))}
+    period, per_second = _period(index, query)
+    found = []
+    for (service, route), group in groups.items():
+        figures = group.figures()
+        found.append({"service": service, "route": route, **figures, "rate": per_second(figures["count"])})
+    return {**period, "routes": sorted(found, key=lambda row: (-row["total_ns"], row["service"], row["route"]))}
 
 
 def compare(index: Index, a: str, b: str) -> dict[str, Any]:

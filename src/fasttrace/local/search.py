@@ -4,12 +4,13 @@ Terms are joined by "and"; a span matches when all of them hold, a trace when on
 
 - ``field=value``, ``field!=value``; ``field~pattern`` and ``field!~pattern``, where ``*`` is any text and ``?`` one
   character, and a pattern without either may stand anywhere in the value;
-- ``field>number``, and ``>=``, ``<``, ``<=``: for ``dur`` and ``trace.dur`` a duration with its unit;
+- ``field>number``, and ``>=``, ``<``, ``<=``: for ``dur``, ``trace.dur`` and ``age`` a duration with its unit;
 - a word or ``"several words"``: anywhere in the name, the service or an attribute, whatever its case.
 
 A minus before a term turns it round. Fields are ``service name kind status dur``, of the whole trace ``trace.dur
-trace.spans trace.errors trace.name trace.service``, and every attribute of the span or its resource by its key;
-``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name makes it an attribute.
+trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or
+its resource by its key; ``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name
+makes it an attribute.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MAX_QUERY = 2000
 NUMERIC = {">": gt, ">=": ge, "<": lt, "<=": le}
 _OPERATORS = ("!=", "!~", ">=", "<=", "==", "=", "~", ">", "<")
 _TEXTS = ("service", "name", "trace.name", "trace.service")
-_DURATIONS = ("dur", "trace.dur")
+_DURATIONS = ("dur", "trace.dur", "age")
 _COUNTS = ("trace.spans", "trace.errors")
 FIELDS = (*_TEXTS, "kind", "status", *_DURATIONS, *_COUNTS)
 ALIASES = {
@@ -77,7 +78,7 @@ class Term:
     @property
     def of_trace(self) -> bool:
         """Whether it is a condition on the whole trace."""
-        return not self.attribute and self.field.startswith("trace.")
+        return not self.attribute and (self.field.startswith("trace.") or self.field == "age")
 
     def __repr__(self) -> str:
         return f"Term({'-' if self.negated else ''}{self.field!r} {self.operator} {self.value!r})"
@@ -154,6 +155,12 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"([*?])", pattern)
     text = "".join(".*" if part == "*" else "." if part == "?" else re.escape(part) for part in parts)
     return re.compile(text, re.DOTALL)
+
+
+def quoted(text: str) -> str:
+    """A text as a value in a search, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def parse(text: str) -> Query:

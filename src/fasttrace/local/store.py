@@ -165,7 +165,7 @@ class Store:
         if which in _CHOICES:
             return _CHOICES[which](summaries).trace_id
         prefix = which.lower()
-        if len(prefix) < MIN_PREFIX or not all(char in "0123456789abcdef" for char in prefix):
+        if not is_trace_name(which):
             raise TraceNotFound(
                 f"{which!r} is not the start of a trace id ({MIN_PREFIX} hexadecimal digits or more), "
                 "nor `slow` or `last`"
@@ -179,6 +179,12 @@ class Store:
                 f"for example {matches[0][: len(prefix) + 4]}"
             )
         return matches[0]
+
+
+def is_trace_name(text: str) -> bool:
+    """Whether a text names one trace: the start of an id, or one of the words for it."""
+    digits = len(text) >= MIN_PREFIX and all(char in "0123456789abcdef" for char in text.lower())
+    return text in _CHOICES or digits
 
 
 class Tail:

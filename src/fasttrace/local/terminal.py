@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import IO, TYPE_CHECKING
@@ -19,7 +20,10 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ERROR", "QUIET", "Pen", "Text", "pen_for", "print_lines", "shows_unicode", "terminal_width"]
+__all__ = [
+    "ERROR", "QUIET", "Pen", "Text", "escaped", "is_coloured", "is_terminal", "pen_for", "print_lines", "shows_unicode",
+    "terminal_width",
+]  # fmt: skip
 
 MIN_WIDTH, MAX_WIDTH, PIPE_WIDTH = 60, 200, 100
 
@@ -108,15 +112,28 @@ def pen_for(stream: IO[str]) -> Pen:
     return Pen(terminal_width(stream), shows_unicode(stream))
 
 
-def print_lines(lines: Iterable[Text], stream: IO[str] | None = None) -> None:
-    """Write lines; in colour on a terminal unless ``NO_COLOR`` is set, or if ``FORCE_COLOR`` is."""
-    stream = sys.stdout if stream is None else stream
-    colour = (is_terminal(stream) or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
-    if not colour:
-        stream.write("".join(f"{line.plain}\n" for line in lines))
-        stream.flush()
-        return
-    console = Console(file=stream, width=MAX_WIDTH + 1, force_terminal=True, highlight=False, legacy_windows=False)
+def is_coloured(stream: IO[str]) -> bool:
+    """Whether lines are written in colour: on a terminal unless ``NO_COLOR`` is set, or if ``FORCE_COLOR`` is."""
+    return (is_terminal(stream) or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
+
+
+def escaped(lines: Iterable[Text]) -> list[str]:
+    """Lines with the escape sequences of their colours."""
+    console = Console(
+        file=io.StringIO(), width=MAX_WIDTH + 1, force_terminal=True, highlight=False, legacy_windows=False
+    )
+    found = []
     for line in lines:
-        console.print(line, end="\n", soft_wrap=True)
+        with console.capture() as capture:
+            console.print(line, end="", soft_wrap=True)
+        found.append(capture.get())
+    return found
+
+
+def print_lines(lines: Iterable[Text], stream: IO[str] | None = None) -> None:
+    """Write lines, in colour where that is wanted."""
+    stream = sys.stdout if stream is None else stream
+    lines = list(lines)
+    texts = escaped(lines) if is_coloured(stream) else [line.plain for line in lines]
+    stream.write("".join(f"{text}\n" for text in texts))
     stream.flush()

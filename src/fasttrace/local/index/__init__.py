@@ -118,10 +118,20 @@ class Index:
         with self._lock:
             yield from reader.spans_of(self._database, self.directory, trace_ids, progress)
 
+    def matching(self, query: Query, limit: int | None = None) -> list[str]:
+        """The ids of all matching traces, the oldest first; of more than ``limit`` the newest."""
+        with self._lock:
+            return reader.matching(self._database, query, limit)
+
     def durations(self, query: Query) -> list[tuple[int, bool]]:
         """Duration and failure of every matching trace."""
         with self._lock:
             return reader.durations(self._database, query)
+
+    def period(self, query: Query) -> tuple[int, int] | None:
+        """When the first and the last of the matching traces began, in nanoseconds since the Unix epoch."""
+        with self._lock:
+            return reader.period(self._database, query)
 
     def services(self, query: Query | None = None) -> list[tuple[str, int, int]]:
         """Service, spans and failed spans, of the matching traces."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from fasttrace.local.index.schema import ENTERS, FAILED
+from fasttrace.local.index.schema import ENTERS, FAILED, PART_BITS
 
 Row = tuple[int, int, int | None, int, int, int, int, int]
 _COLUMNS = "s.trace, s.id, s.parent, s.start, s.duration, s.service, s.flags, s.shape"
@@ -21,6 +21,7 @@ def derive(database: sqlite3.Connection, touched: Iterable[int], new: dict[int, 
     inserts: list[tuple[object, ...]] = []
     updates: list[tuple[object, ...]] = []
     entries: list[tuple[object, ...]] = []
+    parts: dict[int, tuple[int, int]] = {}
     for trace, spans in groupby(rows, itemgetter(0)):
         members = list(spans)
         line = _line(members)
@@ -29,6 +30,8 @@ def derive(database: sqlite3.Connection, touched: Iterable[int], new: dict[int, 
         else:
             updates.append((*line, trace))
         entries += _entries(trace, members)
+        first, last = parts.get(trace >> PART_BITS, (line[0], line[0]))
+        parts[trace >> PART_BITS] = min(first, line[0]), max(last, line[0])
     database.executemany(
         "INSERT INTO trace (start, duration, longest, shape, spans, errors, complete, services, trace_id, id) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -39,8 +42,11 @@ def derive(database: sqlite3.Connection, touched: Iterable[int], new: dict[int, 
         "services = ? WHERE id = ?",
         updates,
     )
+    for part, (first, last) in parts.items():
+        database.execute("INSERT OR IGNORE INTO part VALUES (?, ?, ?)", (part, first, last))
+        database.execute("UPDATE part SET first = min(first, ?), last = max(last, ?) WHERE id = ?", (first, last, part))
     database.executemany("DELETE FROM entry WHERE trace = ?", ((update[-1],) for update in updates))
-    database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", entries)
+    database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", entries)
 
 
 def _line(spans: list[Row]) -> tuple[int, int, int, int, int, int, bool, str]:
@@ -69,9 +75,54 @@ def _line(spans: list[Row]) -> tuple[int, int, int, int, int, int, bool, str]:
     return first, duration, longest, root[7], len(spans), errors, complete, names
 
 
-def _entries(trace: int, spans: list[Row]) -> Iterator[tuple[int, int, int, int | None, int, int, int]]:
-    services = {span[1]: span[5] for span in spans}
-    for number, (_, _, parent, _, duration, service, flags, shape) in enumerate(spans):
-        caller = None if parent is None else services.get(parent)
+def _entries(trace: int, spans: list[Row]) -> Iterator[tuple[int, int, int, int | None, int, int, int, int]]:
+    places: dict[int, int] = {}
+    for place, span in enumerate(spans):
+        places.setdefault(span[1], place)
+    entries: dict[int, int | None] = {}  # and the service that it comes from
+    for place, (_, _, parent, _, _, service, flags, _) in enumerate(spans):
+        above = None if parent is None else places.get(parent)
+        caller = None if above is None else spans[above][5]
         if flags & ENTERS or parent is None or (caller is not None and caller != service):
-            yield trace, number, service, caller, shape, duration, flags & FAILED
+            entries[place] = caller
+    calls = _calls(spans, places, entries) if len(entries) > 1 else {}
+    for number, (place, caller) in enumerate(entries.items()):
+        _, _, _, start, duration, service, flags, shape = spans[place]
+        own = duration - _covered(calls[place], start, start + duration) if place in calls else duration
+        yield trace, number, service, caller, shape, duration, flags & FAILED, own
+
+
+def _calls(
+    spans: list[Row], places: dict[int, int], entries: dict[int, int | None]
+) -> dict[int, list[tuple[int, int]]]:
+    """For each entry the times, in order of start, in which what it called was at work."""
+    calls: dict[int, list[tuple[int, int]]] = {}
+    found: dict[int, int] = {}  # from a span to the entry above it, -1 for none
+    for entry in sorted(entries, key=lambda place: spans[place][3]):
+        trail: list[int] = []
+        parent = spans[entry][2]
+        place = -1 if parent is None else places.get(parent, -1)
+        while place >= 0 and place not in entries:
+            if place in found:
+                place = found[place]
+                break
+            found[place] = -1  # a circle ends here
+            trail.append(place)
+            parent = spans[place][2]
+            place = -1 if parent is None else places.get(parent, -1)
+        found.update(dict.fromkeys(trail, place))
+        if place >= 0 and place != entry:
+            start, duration = spans[entry][3:5]
+            calls.setdefault(place, []).append((start, start + duration))
+    return calls
+
+
+def _covered(intervals: list[tuple[int, int]], low: int, high: int) -> int:
+    """How much of the time from ``low`` to ``high`` the intervals cover; they are in order of start."""
+    covered = 0
+    for start, end in intervals:
+        start, end = max(start, low), min(end, high)
+        if end > start:
+            covered += end - start
+            low = end
+    return covered

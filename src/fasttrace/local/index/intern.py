@@ -141,12 +141,13 @@ class Interner:
         """
         if len(self.shapes) > MAX_REMEMBERED:
             self.shapes.clear()
-        head, pairs = signature[:5], sorted(set(signature[5:]))
+        service, name, kind, failed, status, *attributes = signature
+        head, pairs = (service, to_text(name), kind, failed, status), sorted(set(attributes))
         digest = blake2b(repr((head, route, pairs)).encode(), digest_size=16).digest()
         row = self._database.execute("SELECT id FROM shape WHERE digest = ?", (digest,)).fetchone()
         if row is None:
             columns = ", service, name, kind, error, status, route, spans"
-            number = self._number("shape", "digest", digest, columns, (*head, route, 0))
+            number = self._number("shape", "digest", digest, columns, (*head, to_text(route), 0))
             self._database.executemany("INSERT INTO shape_pair VALUES (?, ?)", [(pair, number) for pair in pairs])
             self._count_shape()
         else:

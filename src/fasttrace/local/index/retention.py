@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fasttrace.export import segments
 from fasttrace.local.index.derive import derive
+from fasttrace.local.index.schema import PART_BITS
 
 # Rows that nothing leads to any more are harmless; they go when a quarter of all is of that kind.
 CLEAN_SHARE = 0.25
@@ -79,6 +80,7 @@ def _clean(database: sqlite3.Connection) -> None:
         "DELETE FROM posting WHERE NOT EXISTS (SELECT 1 FROM span s WHERE s.trace = posting.trace "
         "AND s.id = posting.span AND s.twin = posting.twin)"
     )
+    database.execute(f"DELETE FROM part WHERE id NOT IN (SELECT id >> {PART_BITS} FROM trace)")
     database.execute("DELETE FROM shape WHERE spans = 0")
     database.execute("DELETE FROM shape_pair WHERE shape NOT IN (SELECT id FROM shape)")
     database.execute("DELETE FROM resource WHERE id NOT IN (SELECT resource FROM span)")

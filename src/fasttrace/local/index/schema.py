@@ -8,7 +8,7 @@ over a million spans is one over a few hundred shapes, and a walk along an index
 from __future__ import annotations
 
 # Part of the file's name: another version's index is another file.
-VERSION = 1
+VERSION = 3
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -33,14 +33,18 @@ CREATE TABLE shape (id INTEGER PRIMARY KEY, digest BLOB UNIQUE NOT NULL, service
 CREATE INDEX shape_name ON shape (name);
 CREATE TABLE shape_pair (pair INTEGER, shape INTEGER, PRIMARY KEY (pair, shape)) WITHOUT ROWID;
 
--- `twin` parts spans that share an id, `flags`: 1 failed, 2 a server's or consumer's. Times in nanoseconds.
+-- `twin` parts spans that share an id, made of times and parent, so that a span that comes again is the same one.
+-- `flags`: 1 failed, 2 a server's or consumer's. Times in nanoseconds.
 CREATE TABLE span (trace INTEGER, id INTEGER, twin INTEGER, start INTEGER NOT NULL, duration INTEGER NOT NULL,
                    parent INTEGER, frame INTEGER NOT NULL, shape INTEGER NOT NULL, resource INTEGER NOT NULL,
                    service INTEGER NOT NULL, flags INTEGER NOT NULL,
                    PRIMARY KEY (trace, id, twin)) WITHOUT ROWID;
 CREATE INDEX span_shape ON span (shape);
-CREATE TABLE posting (key INTEGER, value TEXT, number REAL, trace INTEGER, span INTEGER, twin INTEGER,
-                      PRIMARY KEY (key, value, trace, span, twin)) WITHOUT ROWID;
+-- By parts, so that what is read in at one time lies together whatever the values are.
+CREATE TABLE posting (part INTEGER, key INTEGER, value TEXT, number REAL, trace INTEGER, span INTEGER, twin INTEGER,
+                      PRIMARY KEY (part, key, value, trace, span, twin)) WITHOUT ROWID;
+-- 4,096 traces, and when the first and the last of them began, at most.
+CREATE TABLE part (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL);
 
 -- `shape` is the root's, `services` are ids in order of their first span.
 CREATE TABLE trace (id INTEGER PRIMARY KEY, trace_id BLOB UNIQUE NOT NULL, start INTEGER NOT NULL,
@@ -50,8 +54,11 @@ CREATE INDEX trace_start ON trace (start);
 CREATE INDEX trace_duration ON trace (duration);
 -- Where a request enters a service, `caller` is the service that it comes from.
 CREATE TABLE entry (trace INTEGER, number INTEGER, service INTEGER NOT NULL, caller INTEGER, shape INTEGER NOT NULL,
-                    duration INTEGER NOT NULL, error INTEGER NOT NULL, PRIMARY KEY (trace, number)) WITHOUT ROWID;
+                    duration INTEGER NOT NULL, error INTEGER NOT NULL, own INTEGER NOT NULL,
+                    PRIMARY KEY (trace, number)) WITHOUT ROWID;
 """
 
+# A trace's number without so many bits is that of its part.
+PART_BITS = 12
 FAILED = 1
 ENTERS = 2

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from fasttrace._core.types import SpanKind
+from fasttrace.local.index.schema import PART_BITS
 from fasttrace.local.search import NUMERIC, Query, Term, equal_texts
 
-# Of so many spans or more, walking through the traces from the newest on finds a page sooner than gathering.
+# Counting ends here: what is more frequent is not worth a closer look.
 MANY_SPANS = 20_000
+# An age, and the start that it means.
+_EARLIER = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+# Stands for the parts that are looked through.
+_PARTS = "<parts>"
 _TRACE_COLUMNS = {"trace.dur": "t.duration", "trace.spans": "t.spans", "trace.errors": "t.errors"}
 
 
@@ -22,20 +28,27 @@ class Sql(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """``spans`` and ``traces`` are conditions, None for none; ``gather`` selects the traces if they are few."""
+    """``spans`` and ``traces`` are conditions, None for none; ``begin`` is what to select spans from, if anything."""
 
     spans: Sql | None
     traces: Sql | None
-    gather: Sql | None
+    begin: list[Sql] | None
 
-    def condition(self) -> Sql:
-        """A condition on ``trace``: those that match."""
-        parts = [] if self.traces is None else [self.traces]
-        if self.gather is not None:
-            parts.append(_put("t.id IN ({})", self.gather))
+    def condition(self, first: int | None = None, last: int | None = None) -> Sql:
+        """A condition on ``trace``: those that match, of the parts ``first`` to ``last``; without ``begin`` of all."""
+        limits, parts = "", "SELECT id FROM part"
+        if first is not None and last is not None:
+            limits = f" AND s.trace >= {first << PART_BITS} AND s.trace < {last + 1 << PART_BITS}"
+            parts += f" WHERE id BETWEEN {first} AND {last}"
+        found = [] if self.traces is None else [self.traces]
+        if self.begin is not None and self.spans is not None:
+            selects = [_put(f"SELECT s.trace FROM {{}} AND {{}}{limits}", start, self.spans) for start in self.begin]
+            values = tuple(value for select in selects for value in select.values)
+            found.append(Sql(f"t.id IN ({' UNION '.join(select.text for select in selects)})", values))
         elif self.spans is not None:
-            parts.append(_put("EXISTS (SELECT 1 FROM span s WHERE s.trace = t.id AND {})", self.spans))
-        return _all(parts) if parts else Sql("1")
+            found.append(_put("EXISTS (SELECT 1 FROM span s WHERE s.trace = t.id AND {})", self.spans))
+        whole = _all(found) if found else Sql("1")
+        return Sql(whole.text.replace(_PARTS, parts), whole.values)
 
 
 def plan(database: sqlite3.Connection, query: Query) -> Plan:
@@ -43,8 +56,9 @@ def plan(database: sqlite3.Connection, query: Query) -> Plan:
     traces = [_turned(_of_trace(term), term) for term in query.terms if term.of_trace]
     terms = [term for term in query.terms if not term.of_trace]
     traces += [found for term in terms if (found := _implied(term)) is not None]
+    above = _all(traces) if traces else None
     if not terms:
-        return Plan(None, _all(traces) if traces else None, None)
+        return Plan(None, above, None)
     places = [(term, _Places(database, term)) for term in terms if term.field != "dur" or term.attribute]
     conditions = [_turned(_on_duration(term), term) for term in terms if term.field == "dur" and not term.attribute]
     starts: list[tuple[float, list[Sql]]] = []
@@ -52,21 +66,23 @@ def plan(database: sqlite3.Connection, query: Query) -> Plan:
     if shapes:
         chosen = _put("SELECT h.id FROM shape h WHERE {}", _all(shapes))
         conditions.insert(0, _put("+s.shape IN ({})", chosen))
-        count = _number(database, _put("SELECT total(spans) FROM shape WHERE id IN ({})", chosen))
-        starts.append((count, [_put("span s INDEXED BY span_shape WHERE s.shape IN ({})", chosen)]))
+        starts.append((_spans(database, chosen), [_by_shape(chosen)]))
     for term, place in places:
         if not place.by_shape_alone:
             conditions.append(_turned(place.condition(), term))
             if not term.negated and place.count is not None:
                 starts.append((place.count, place.starts()))
-    spans = _all(conditions)
-    gather = None
-    if starts:
-        count, begin = min(starts, key=lambda item: item[0])
-        if count < MANY_SPANS:
-            parts = [_put("SELECT s.trace FROM {} AND {}", start, spans) for start in begin]
-            gather = Sql(" UNION ".join(part.text for part in parts), sum((part.values for part in parts), ()))
-    return Plan(spans, _all(traces) if traces else None, gather)
+    begin = min(starts, key=lambda item: item[0])[1] if starts else None
+    return Plan(_all(conditions), above, begin)
+
+
+def _by_shape(shapes: Sql) -> Sql:
+    return _put("span s INDEXED BY span_shape WHERE s.shape IN ({})", shapes)
+
+
+def _spans(database: sqlite3.Connection, shapes: Sql) -> float:
+    """How many spans have these shapes."""
+    return _number(database, _put("SELECT total(spans) FROM shape WHERE id IN ({})", shapes))
 
 
 class _Places:
@@ -77,39 +93,38 @@ class _Places:
         self.shapes = _shapes(term)
         self._resources: Sql | None = None
         self._postings: Sql | None = None
-        postings = 0.0
         if term.attribute:
-            pairs = _put("SELECT id FROM pair WHERE key = (SELECT id FROM key WHERE name = ?) AND {}", _test(term))
-            pairs = Sql(pairs.text, (term.field, *pairs.values))
-            self._resources = _put("SELECT resource FROM resource_pair WHERE pair IN ({})", pairs)
             test = _test(term)
-            self._postings = Sql(
-                f"p.key = (SELECT id FROM key WHERE name = ?) AND {test.text}", (term.field, *test.values)
-            )
+            key = "(SELECT id FROM key WHERE name = ?)"
+            self._postings = Sql(f"p.part IN ({_PARTS}) AND p.key = {key} AND {test.text}", (term.field, *test.values))
+            pairs = Sql(f"SELECT id FROM pair WHERE key = {key} AND {test.text}", (term.field, *test.values))
+            self._resources = _put("SELECT resource FROM resource_pair WHERE pair IN ({})", pairs)
+            if not _number(database, _put("SELECT EXISTS ({})", self._resources)):
+                self._resources = None
         elif not term.field:
-            self._postings = _test(term)
-        if self._resources is not None and not _number(database, _put("SELECT EXISTS ({})", self._resources)):
-            self._resources = None
-        if self._postings is not None:
-            some = _put(f"SELECT count(*) FROM (SELECT 1 FROM posting p WHERE {{}} LIMIT {MANY_SPANS})", self._postings)
-            postings = _number(database, some)
+            self._postings = _put(f"p.part IN ({_PARTS}) AND {{}}", _test(term))
+        postings = float(MANY_SPANS)
+        if term.attribute and self._postings is not None and (term.operator == "=" or _prefix(term)):
+            counted = Sql(self._postings.text.replace(_PARTS, "SELECT id FROM part"), self._postings.values)
+            some = f"SELECT count(*) FROM (SELECT 1 FROM posting p WHERE {{}} LIMIT {MANY_SPANS})"
+            postings = _number(database, _put(some, counted))
             if not postings:
                 self._postings = None
         self.by_shape_alone = self._resources is None and self._postings is None
         # No index leads from a resource to its spans.
-        self.count: float | None = None
-        if self._resources is None and not self.by_shape_alone:
-            self.count = postings + _number(
-                database, _put("SELECT total(spans) FROM shape WHERE id IN ({})", self.shapes)
-            )
+        self.count = None if self._resources is not None else postings + _spans(database, self.shapes)
 
     def condition(self) -> Sql:
+        """The term as a condition on spans."""
         parts = [_put("+s.shape IN ({})", self.shapes)]
         if self._resources is not None:
             parts.append(_put("s.resource IN ({})", self._resources))
         if self._postings is not None and self._term.operator == "=":
+            test = Sql(
+                self._postings.text.replace(f"IN ({_PARTS})", f"= s.trace >> {PART_BITS}"), self._postings.values
+            )
             same = "p.trace = s.trace AND p.span = s.id AND p.twin = s.twin"
-            parts.append(_put(f"EXISTS (SELECT 1 FROM posting p WHERE {{}} AND {same})", self._postings))
+            parts.append(_put(f"EXISTS (SELECT 1 FROM posting p WHERE {{}} AND {same})", test))
         elif self._postings is not None:
             rows = _put("SELECT p.trace, p.span, p.twin FROM posting p WHERE {}", self._postings)
             parts.append(_put("(s.trace, s.id, s.twin) IN ({})", rows))
@@ -117,7 +132,7 @@ class _Places:
 
     def starts(self) -> list[Sql]:
         """What to select from, up to where conditions are added."""
-        found = [_put("span s INDEXED BY span_shape WHERE s.shape IN ({})", self.shapes)]
+        found = [_by_shape(self.shapes)]
         if self._postings is not None:
             joined = "posting p CROSS JOIN span s ON s.trace = p.trace AND s.id = p.span AND s.twin = p.twin"
             found.append(_put(f"{joined} WHERE {{}}", self._postings))
@@ -158,11 +173,16 @@ def _test(term: Term, column: str = "value") -> Sql:
     if term.operator in NUMERIC:
         return Sql(f"number {term.operator} ?", (term.number,))
     pattern = term.value.replace("[", "[[]")
-    prefix = term.value.partition("*")[0].partition("?")[0]
+    prefix = _prefix(term)
     above = _after(prefix)
     if above is None:
         return Sql(f"{column} GLOB ?", (pattern,))
     return Sql(f"{column} >= ? AND {column} < ? AND {column} GLOB ?", (prefix, above, pattern))
+
+
+def _prefix(term: Term) -> str:
+    """What all texts that a pattern matches begin with."""
+    return term.value.partition("*")[0].partition("?")[0] if term.operator == "~" else ""
 
 
 def _after(prefix: str) -> str | None:
@@ -178,6 +198,9 @@ def _like(text: str) -> str:
 
 
 def _of_trace(term: Term) -> Sql:
+    if term.field == "age":
+        assert term.number is not None
+        return Sql(f"t.start {_EARLIER[term.operator]} ?", (time.time_ns() - round(term.number),))
     if term.field in _TRACE_COLUMNS:
         return Sql(f"{_TRACE_COLUMNS[term.field]} {term.operator} ?", (term.number,))
     return _put("t.shape IN ({})", _shapes(term))

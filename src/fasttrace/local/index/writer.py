@@ -6,7 +6,9 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData, SpanKind, StatusCode
@@ -15,7 +17,7 @@ from fasttrace.local.facts import MAX_FACTS, MAX_TEXT, facts, to_number, to_text
 from fasttrace.local.index.derive import derive
 from fasttrace.local.index.intern import Interner
 from fasttrace.local.index.retention import drop_segments
-from fasttrace.local.index.schema import ENTERS, FAILED
+from fasttrace.local.index.schema import ENTERS, FAILED, PART_BITS
 
 BATCH_SPANS = 10_000
 BATCH_BYTES = 16 * 1024 * 1024
@@ -135,6 +137,15 @@ class _Transaction:
         self._database.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
+def _route(span: SpanData) -> str:
+    """What a request asked for: method and route where they are known, ``POST /orders``, else the span's name."""
+    route = span.attributes.get("http.route")
+    if route is None:
+        return span.name
+    method = span.attributes.get("http.request.method") or span.attributes.get("http.method")
+    return f"{to_text(method)} {to_text(route)}" if method else to_text(route)
+
+
 class _Batch:
     """The rows of some thousand spans."""
 
@@ -145,8 +156,8 @@ class _Batch:
         self._new: dict[int, bytes] = {}
         self._touched: set[int] = set()
         self._frames: list[tuple[int, int, int, int]] = []
-        self._spans: list[tuple[object, ...]] = []
-        self._postings: list[tuple[object, ...]] = []
+        self._spans: list[tuple[Any, ...]] = []
+        self._postings: list[tuple[Any, ...]] = []
         self._bytes = 0
         self._next_frame = self._last("frame") + 1
         self._next_trace = self._last("trace") + 1
@@ -198,7 +209,11 @@ class _Batch:
             duration = min(max(0, span.end_time_ns - span.start_time_ns), _MAX_TIME)
             own = int(span.span_id, 16)
             own = own - (1 << 64) if own >> 63 else own
-            twin = (begin ^ duration) & 0x7FFF
+            parent: int | None = None
+            if span.parent_span_id:
+                parent = int(span.parent_span_id, 16)
+                parent = parent - (1 << 64) if parent >> 63 else parent
+            twin = hash((begin, duration, parent or 0)) & 0x7FFFFF
             failed = span.status.status_code == error
             code = attributes.get("http.response.status_code", attributes.get("http.status_code"))
             status = to_text(code) if code is not None else "error" if failed else ""
@@ -216,17 +231,13 @@ class _Batch:
                 if pair is None:
                     pair = self._names.value(key, text)
                 if pair is None:
-                    postings.append((key.id, text, to_number(text), trace, own, twin))
+                    postings.append((trace >> PART_BITS, key.id, text, to_number(text), trace, own, twin))
                 else:
                     signature.append(pair)
             found = tuple(signature)
             shape = shapes.get(found)
             if shape is None:
-                shape = self._names.shape(found, to_text(attributes.get("http.route")) or span.name)
-            parent: int | None = None
-            if span.parent_span_id:
-                parent = int(span.parent_span_id, 16)
-                parent = parent - (1 << 64) if parent >> 63 else parent
+                shape = self._names.shape(found, _route(span))
             flags = (FAILED if failed else 0) | (ENTERS if span.kind in entering else 0)
             touched.add(trace)
             rows.append((trace, own, twin, begin, duration, parent, frame, shape, number, service, flags))
@@ -235,10 +246,10 @@ class _Batch:
         """Write all of it; the number of spans."""
         database = self._database
         database.executemany("INSERT INTO frame VALUES (?, ?, ?, ?)", self._frames)
-        self._spans.sort(key=lambda row: row[:3])
+        self._spans.sort(key=itemgetter(0))
         database.executemany("INSERT OR IGNORE INTO span VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._spans)
-        self._postings.sort(key=lambda row: (row[:2], row[3:]))
-        database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?, ?, ?, ?)", self._postings)
+        self._postings.sort(key=itemgetter(0, 1, 2))
+        database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?, ?, ?, ?, ?)", self._postings)
         counts = Counter(row[7] for row in self._spans)
         database.executemany(
             "UPDATE shape SET spans = spans + ? WHERE id = ?", ((count, shape) for shape, count in counts.items())
