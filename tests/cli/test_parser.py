@@ -43,7 +43,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         build_parser().parse_args(["--help"])
     assert exit_info.value.code == 0
     shown = capsys.readouterr().out
-    assert all(f"\n    {name} " in shown for name in ("demo", "ls", "show", "doctor"))
+    assert all(f"\n    {name} " in shown for name in ("demo", "ls", "show", "serve", "doctor"))
 
 
 def test_command_like_no_other_is_answered_with_all_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def test_sequential_calls_are_found_through_a_function_around_each() -> None:
     ("spans", "reason"),
     [
         ([request(), *calls(2, 40)], "two of them"),
-        ([request(), *calls(8, 50, pause_ms=-48)], "calls that already run together"),
+        ([request(), *calls(8, 10, pause_ms=-4)], "calls that already run together"),
         ([request(), *calls(5, 5, pause_ms=10)], "work on each answer before the next call"),
         ([request(5000), *calls(8)], "little to save"),
         ([request(), *calls(4, 20, error="503")], "failures that are tried again"),

@@ -48,6 +48,7 @@ def test_trace_is_given_once_when_it_has_settled(
     assert [(found.name, found.spans) for found in following.poll()] == [("root", 2)]
     tracer.start_span("late", context=root).end()
     assert provider.shutdown(10)
+    assert following.poll() == []
     clock.now += PATIENCE_SECONDS
     assert following.poll() == []
 

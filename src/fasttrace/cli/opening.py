@@ -25,11 +25,15 @@ def open_index(arguments: argparse.Namespace) -> Index:
 
 
 def search_of(arguments: argparse.Namespace) -> str:
-    """The search from the words of the command line, and ``--last``."""
+    """The search from the words of the command line, and ``--last``. Raises SearchError, before anything is read."""
+    from fasttrace.local.search import parse
+
     words = [*arguments.query]
     if getattr(arguments, "last", None) is not None:
         words.append(f"age<{arguments.last:.0f}s")
-    return " ".join(words)
+    query = " ".join(words)
+    parse(query)
+    return query
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

@@ -13,7 +13,8 @@ from fasttrace.local.search import parse
 from fasttrace.local.store import Store, Summary
 
 POLL_SECONDS = 0.15
-NAME_WIDTH = 24
+# Names stand in a column that grows with them.
+MIN_NAME_WIDTH, MAX_NAME_WIDTH = 14, 40
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,8 +46,12 @@ def _text_line() -> Callable[[Summary], None]:
     from fasttrace.local.listing import render_summary
     from fasttrace.local.terminal import pen_for, print_lines
 
+    width = MIN_NAME_WIDTH
+
     def write(summary: Summary) -> None:
+        nonlocal width
         pen = pen_for(sys.stdout)  # the terminal may have another width by now
-        print_lines([render_summary(summary, pen, 18 if pen.width < 80 else NAME_WIDTH)])
+        width = max(width, min(MAX_NAME_WIDTH, pen.cells(summary.name)))
+        print_lines([render_summary(summary, pen, min(width, 18 if pen.width < 80 else width))])
 
     return write

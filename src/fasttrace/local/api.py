@@ -12,13 +12,13 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
-from fasttrace.local import compare as comparing
 from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.layout import layout
 from fasttrace.local.model import Node, Trace
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse
+from fasttrace.local.sides import compare_sides
 
 # A browser reads larger integers wrong.
 _SAFE_INTEGER = 2**53
@@ -69,11 +69,26 @@ def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
                 resource_dicts.append(attributes)
             resources[key] = resource_dicts.index(attributes)
         spans.append(_span(node, found.start_ns, resources[key]))
-    return {**trace_head(found, others), "resources": resource_dicts, "spans": spans}
+    return {**trace_head(found), "diagnosis": diagnosis(found, others), "resources": resource_dicts, "spans": spans}
 
 
-def trace_head(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
-    """A trace as ``trace`` gives it, without its spans and resources."""
+def diagnosis(found: Trace, others: Iterable[Trace] = ()) -> list[dict[str, Any]]:
+    """What the rules say of a trace."""
+    return [
+        {
+            "rule": finding.rule,
+            "text": finding.sentence,
+            "span_id": finding.evidence.span.span_id,
+            "service": finding.service,
+            "cost_ns": finding.cost_ns,
+            "figures": finding.figures,
+        }
+        for finding in findings(found, neighbours=others)
+    ]
+
+
+def trace_head(found: Trace) -> dict[str, Any]:
+    """A trace as ``trace`` gives it, without its spans and resources and what the rules say of it."""
     places = {id(node): place for place, node in enumerate(found.nodes)}
     return {
         "trace_id": found.trace_id,
@@ -88,17 +103,6 @@ def trace_head(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
         "missing_parents": found.missing_parents,
         "redelivered": found.redelivered,
         "path_by_service": found.path_time_by_service(),
-        "diagnosis": [
-            {
-                "rule": diagnosis.rule,
-                "text": diagnosis.sentence,
-                "span_id": diagnosis.evidence.span.span_id,
-                "service": diagnosis.service,
-                "cost_ns": diagnosis.cost_ns,
-                "figures": diagnosis.figures,
-            }
-            for diagnosis in findings(found, neighbours=others)
-        ],
         "folds": [
             {"first": places[id(row.first)], "count": row.count, "spans": [places[id(node)] for node in row.nodes]}
             for row in layout(found)
@@ -316,8 +320,8 @@ def routes(index: Index, query: str = "") -> dict[str, Any]:
 
 
 def compare(index: Index, a: str, b: str) -> dict[str, Any]:
-    """Two traces side by side, their trees aligned by path; ``a`` and ``b`` are trace ids or what ``find`` takes."""
-    return comparing.compare(index.find(a), index.find(b))
+    """Two sides, their trees aligned by path: each a trace, as ``find`` takes it, a search, or a range of time."""
+    return compare_sides(index, a, b)
 
 
 def health(index: Index) -> dict[str, Any]:

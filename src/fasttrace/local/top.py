@@ -96,6 +96,7 @@ class Top:
 
     def _draw(self, screen: Screen) -> None:
         pen = screen.pen()
+        pen.learn(row["service"] for row in self._routes)
         room = max(1, screen.height - 4)
         place = self._place()
         if place is not None:
@@ -139,8 +140,11 @@ class _Waterfall:
 
 
 def _slowest(index: Index, query: str, row: Route) -> Trace | None:
-    for field in ("route", "name"):
-        asked = f"{query} service={quoted(row['service'])} {field}={quoted(row['route'])}"
+    """The slowest trace in which a service was asked for this: by the span's name, or by its method and route."""
+    method, _, route = row["route"].rpartition(" ")
+    by_route = f"route={quoted(route)}" + (f" http.request.method={quoted(method)}" if method else "")
+    for what in (f"name={quoted(row['route'])}", by_route):
+        asked = f"{query} service={quoted(row['service'])} {what}"
         found = api.traces(index, asked.strip(), limit=1, order="slowest")["traces"]
         if found:
             return index.trace(found[0]["trace_id"])

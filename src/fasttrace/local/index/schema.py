@@ -8,7 +8,7 @@ over a million spans is one over a few hundred shapes, and a walk along an index
 from __future__ import annotations
 
 # Part of the file's name: another version's index is another file.
-VERSION = 2
+VERSION = 3
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;

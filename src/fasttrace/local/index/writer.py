@@ -137,6 +137,15 @@ class _Transaction:
         self._database.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
+def _route(span: SpanData) -> str:
+    """What a request asked for: method and route where they are known, ``POST /orders``, else the span's name."""
+    route = span.attributes.get("http.route")
+    if route is None:
+        return span.name
+    method = span.attributes.get("http.request.method") or span.attributes.get("http.method")
+    return f"{to_text(method)} {to_text(route)}" if method else to_text(route)
+
+
 class _Batch:
     """The rows of some thousand spans."""
 
@@ -228,7 +237,7 @@ class _Batch:
             found = tuple(signature)
             shape = shapes.get(found)
             if shape is None:
-                shape = self._names.shape(found, to_text(attributes.get("http.route")) or span.name)
+                shape = self._names.shape(found, _route(span))
             flags = (FAILED if failed else 0) | (ENTERS if span.kind in entering else 0)
             touched.add(trace)
             rows.append((trace, own, twin, begin, duration, parent, frame, shape, number, service, flags))

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from fasttrace.errors import FasttraceError
 from fasttrace.local import api
 from fasttrace.local.index import Index, TraceNotFound
+from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import SearchError
 from fasttrace.local.server import columns, plain
 from fasttrace.local.server.live import live
@@ -88,6 +89,14 @@ async def _events(request: Request) -> Any:
     return {"events": columns.events(await _known(request))}
 
 
+async def _diagnosis(request: Request) -> Any:
+    return await _ask(request, _diagnosed, await _known(request))
+
+
+def _diagnosed(index: Index, trace: Trace) -> dict[str, Any]:
+    return {"diagnosis": api.diagnosis(trace, neighbours(index, trace))}
+
+
 async def _known(request: Request) -> Trace:
     found: Trace = await request.app.state.traces.get(request, request.path_params["trace_id"])
     return found
@@ -150,6 +159,7 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Any]]] = {
     "/api/trace/{trace_id}": _trace,
     "/api/trace/{trace_id}/span/{row:int}": _span,
     "/api/trace/{trace_id}/events": _events,
+    "/api/trace/{trace_id}/diagnosis": _diagnosis,
     "/api/histogram": _histogram,
     "/api/services": _services,
     "/api/map": _map,

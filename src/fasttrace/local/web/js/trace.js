@@ -191,6 +191,8 @@ function Shown({ look }) {
 
 function Head({ trace, look }) {
   const { q } = route.value.params;
+  // Asked for on its own: it takes longer than the rest.
+  const { data } = useData(`trace/${trace.trace_id}/diagnosis`, {}, trace.count);
   const root = trace.root ?? 0;
   const service = trace.serviceOf(root);
   const alike = `trace.service=${quoted(service)} trace.name=${quoted(trace.name)}`;
@@ -211,7 +213,7 @@ function Head({ trace, look }) {
       <button class="link mono" title="copy the trace id (Y)" onClick=${() => copy(trace.trace_id, "trace id")}>${trace.trace_id}</button>
       ${!isShared && html`<a href=${address("traces", [], { q: alike })}>traces like this</a>`}
     </div>
-    ${trace.diagnosis?.map(
+    ${data?.diagnosis.map(
       (found) => html`<button class="diagnosis" onClick=${() => look.select(trace.rowOf.get(found.span_id) ?? 0)} title="go to the span that shows it">
         <svg aria-hidden="true" viewBox="0 0 16 16" width="14" height="14"><path d="M8 1.5a4.6 4.6 0 0 0-2.6 8.4c.5.4.8.9.8 1.5v.4h3.6v-.4c0-.6.3-1.1.8-1.5A4.6 4.6 0 0 0 8 1.5ZM6.4 13.4h3.2" fill="none" stroke="currentColor" stroke-width="1.3" stroke-linecap="round" /></svg>
         <span>${found.text}</span></button>`,
