@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fasttrace.local.compare import compare, compare_groups
-from fasttrace.local.index.reader import TraceNotFound
+from fasttrace.local.index.reader import TraceNotFound, is_trace_name
 from fasttrace.local.model import Trace
 from fasttrace.local.ranges import is_range, range_search
 from fasttrace.local.search import parse
-from fasttrace.local.index.reader import is_trace_name
 
 if TYPE_CHECKING:
     from fasttrace.local.index import Index
