@@ -46,6 +46,12 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # A command that ends with an error closes nothing, and Python warns of that from 3.13 on.
+        connection: sqlite3.Connection | None = getattr(self, "_database", None)
+        if connection is not None:
+            connection.close()
+
     @property
     def is_current(self) -> bool:
         """Whether its file is still the one of that name; ``refresh`` opens the new one."""
