@@ -211,6 +211,18 @@ def test_zipkin_s_own_file_is_read_and_shared_ids_are_parted() -> None:
         assert [one.name for one in client.events] == ["ws"]
 
 
+@settings(deadline=None, max_examples=25)
+@given(st.lists(any_traces(), min_size=1, max_size=4), st.integers(1, 400))
+def test_large_message_is_read_piece_by_piece(parts: list[list[SpanData]], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fasttrace.local.exchange.otlp_protobuf._PIECE_BYTES", size)
+        data = written("otlp", *parts)
+        pieces = list(exchange.read(io.BytesIO(data)))
+        assert plain([one for piece in pieces for one in piece]) == plain([one for part in parts for one in part])
+        with pytest.raises(exchange.FormatError, match="not OTLP in protobuf"):
+            read(data[:-1])
+
+
 def test_collector_s_frames_and_tempo_s_batches_are_read() -> None:
     frames = b"".join(
         len(part).to_bytes(4, "big") + part for part in (otlp(traces.checkout()[:3]), otlp(traces.checkout()[3:]))
