@@ -96,6 +96,8 @@ def _open(path: str) -> sqlite3.Connection:
         database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         database.execute("PRAGMA temp_store=MEMORY")
+        # The folder may be one that others can write.
+        database.execute("PRAGMA trusted_schema=OFF")
         database.execute("CREATE TEMP TABLE touched (id INTEGER PRIMARY KEY)")
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             database.execute("BEGIN IMMEDIATE")
