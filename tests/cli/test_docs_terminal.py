@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fasttrace.cli.parser import build_parser
+from fasttrace.local.index import is_trace_name
 from fasttrace.local.ranges import is_range, range_search
 from fasttrace.local.search import parse
-from fasttrace.local.store import is_trace_name
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8")

@@ -121,13 +121,22 @@ def test_export_of_nothing_says_so_and_leaves_no_file(
     assert not list(tmp_path.glob("x.*"))
 
 
+BAR = """
+from fasttrace.cli.progress import progress
+with progress("quick") as advance:
+    advance(3, 3)
+with progress("slow", bytes_of=True) as advance:
+    for step in range(4):
+        advance(step * 1000, 3000)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals of POSIX")
-def test_a_terminal_gets_a_bar(spool: Path, tmp_path: Path) -> None:
+def test_a_terminal_gets_a_bar_for_what_is_not_done_at_once() -> None:
     import pty
 
     controller, terminal = pty.openpty()
-    argv = [sys.executable, "-m", "fasttrace", "export", "-o", str(tmp_path / "x.jsonl"), "--spool", str(spool)]
-    process = subprocess.Popen(argv, stderr=terminal, env={**os.environ, "TERM": "xterm"})
+    process = subprocess.Popen([sys.executable, "-c", BAR], stderr=terminal, env={**os.environ, "TERM": "xterm"})
     os.close(terminal)
     said = b""
     try:
@@ -137,6 +146,6 @@ def test_a_terminal_gets_a_bar(spool: Path, tmp_path: Path) -> None:
         pass
     os.close(controller)
     assert process.wait(60) == 0
-    assert b"exporting" in said
-    assert b"3/3" in said
-    assert b"3 traces to" in said
+    assert b"quick" not in said
+    assert b"slow" in said
+    assert b"3.0/3.0 kB" in said

@@ -18,7 +18,7 @@ from spools import otlp, put
 
 from fasttrace._core.types import SpanData
 from fasttrace.export import SpoolExporter, segments
-from fasttrace.local.index import Index, TraceNotFound, database, retention
+from fasttrace.local.index import Index, TraceNotFound, database
 from fasttrace.local.model import group_traces
 from fasttrace.local.search import parse
 from fasttrace.local.store import Summary
@@ -262,14 +262,17 @@ def test_segments_go_by_age_and_by_bytes_but_none_that_is_being_written(tmp_path
     for number in range(1, 5):
         put(tmp_path, one(number, f"n{number}", number))
     paths = segments.paths(tmp_path)
-    os.utime(paths[0], (1, 1))
-    assert retention.prune(tmp_path, max_age=3600) == 1
-    assert retention.prune(tmp_path, max_bytes=2 * os.path.getsize(paths[1])) == 1
-    writer = SpoolExporter(tmp_path)
-    writer.append(otlp(one(9, "n9", 9)))
-    assert retention.prune(tmp_path, max_bytes=0) == 2
-    writer.shutdown(1)
     with Index(tmp_path) as index:
+        index.refresh()
+        os.utime(paths[0], (1, 1))
+        assert index.prune(max_age=3600) == 1
+        assert index.prune(max_bytes=2 * os.path.getsize(paths[1])) == 1
+        index.refresh()
+        assert listed(index) == ["n4", "n3"]
+        writer = SpoolExporter(tmp_path)
+        writer.append(otlp(one(9, "n9", 9)))
+        assert index.prune(max_bytes=0) == 2
+        writer.shutdown(1)
         index.refresh()
         assert listed(index) == ["n9"]
 

@@ -14,8 +14,8 @@ from fasttrace.cli.progress import Advance, progress
 from fasttrace.errors import FasttraceError
 from fasttrace.local import exchange
 from fasttrace.local.exchange import otlp_json, otlp_protobuf
+from fasttrace.local.index import is_trace_name
 from fasttrace.local.search import parse
-from fasttrace.local.store import is_trace_name
 from fasttrace.local.text import plural
 
 if TYPE_CHECKING:

@@ -13,21 +13,27 @@ if TYPE_CHECKING:
 
 def open_index(arguments: argparse.Namespace) -> Index:
     """The index of the spool that was asked for, up to date; says what could not be read."""
+    from fasttrace.cli.progress import progress
     from fasttrace.cli.warnings import warn_of_unreadable
     from fasttrace.local.index import Index
 
     index = Index(arguments.spool)
-    index.refresh()
+    with progress("indexing", bytes_of=True) as advance:
+        index.refresh(advance)
     warn_of_unreadable(index)
     return index
 
 
 def search_of(arguments: argparse.Namespace) -> str:
-    """The search from the words of the command line, and ``--last``."""
+    """The search from the words of the command line, and ``--last``. Raises SearchError, before anything is read."""
+    from fasttrace.local.search import parse
+
     words = [*arguments.query]
     if getattr(arguments, "last", None) is not None:
         words.append(f"age<{arguments.last:.0f}s")
-    return " ".join(words)
+    query = " ".join(words)
+    parse(query)
+    return query
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

@@ -12,13 +12,13 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
-from fasttrace.local import compare as comparing
 from fasttrace.local.diagnosis import findings
 from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.layout import layout
 from fasttrace.local.model import Node, Trace
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse
+from fasttrace.local.sides import compare_sides
 
 # A browser reads larger integers wrong.
 _SAFE_INTEGER = 2**53
@@ -320,8 +320,8 @@ def routes(index: Index, query: str = "") -> dict[str, Any]:
 
 
 def compare(index: Index, a: str, b: str) -> dict[str, Any]:
-    """Two traces side by side, their trees aligned by path; ``a`` and ``b`` are trace ids or what ``find`` takes."""
-    return comparing.compare(index.find(a), index.find(b))
+    """Two sides, their trees aligned by path: each a trace, as ``find`` takes it, a search, or a range of time."""
+    return compare_sides(index, a, b)
 
 
 def health(index: Index) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fasttrace.local.model import Node, Trace
-from fasttrace.local.operation import VARIABLE, operation
+from fasttrace.local.operation import VARIABLE, is_outgoing_http, operation
 
 
 class _Side:
@@ -50,12 +50,13 @@ def compare_groups(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
     """The same for two groups of traces.
 
     ``duration``, ``self`` and ``path`` of a row are means over all traces of a group, ``spans`` and ``errors`` sums;
-    ``traces`` is how many of them have such a span. Raises ValueError for a group of none.
+    ``traces`` is how many of them have such a span. A side's ``duration_ns`` is a mean, too, ``errors`` the number of
+    its traces with one. Raises ValueError for a group of none.
     """
     if not a or not b:
         raise ValueError("nothing to compare: one of the groups has no traces")
     heads = [_group_head(group) for group in (a, b)]
-    return {"a": heads[0], "b": heads[1], "change": heads[1]["mean"] - heads[0]["mean"], **_aligned(a, b)}
+    return {"a": heads[0], "b": heads[1], "change": heads[1]["duration_ns"] - heads[0]["duration_ns"], **_aligned(a, b)}
 
 
 def _aligned(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def _aligned(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
             for node in trace.nodes:
                 above = top if node.parent is None else paths[id(node.parent)]
                 path = paths[id(node)] = above.below(node.service, _name(node))
+                path.outgoing = path.outgoing or is_outgoing_http(node.span)
                 path.sides.setdefault(side, _Side()).add(node, number)
     rows = [path.to_dict(len(a), len(b)) for path in _walk(top)]
     largest = sorted(range(len(rows)), key=lambda place: -abs(rows[place]["change"]))
@@ -80,7 +82,7 @@ def _name(node: Node) -> str:
 class _Path:
     """A place in both trees: the calls that lead to it are the same."""
 
-    __slots__ = ("children", "depth", "name", "service", "sides")
+    __slots__ = ("children", "depth", "name", "outgoing", "service", "sides")
 
     def __init__(self, service: str, name: str, depth: int) -> None:
         self.service = service
@@ -88,6 +90,7 @@ class _Path:
         self.depth = depth
         self.children: dict[tuple[str, str], _Path] = {}
         self.sides: dict[str, _Side] = {}
+        self.outgoing = False
 
     def below(self, service: str, name: str) -> _Path:
         found = self.children.get((service, name))
@@ -102,6 +105,7 @@ class _Path:
             "service": self.service,
             "name": self.name,
             "depth": self.depth,
+            "outgoing": self.outgoing,
             "a": a,
             "b": b,
             "change": (b["self"] if b else 0) - (a["self"] if a else 0),
@@ -130,9 +134,11 @@ def _head(trace: Trace) -> dict[str, Any]:
 def _group_head(group: Sequence[Trace]) -> dict[str, Any]:
     durations = sorted(trace.duration_ns for trace in group)
     return {
+        "name": "",
         "traces": len(group),
+        "spans": sum(len(trace.nodes) for trace in group) // len(group),
         "errors": sum(bool(trace.errors) for trace in group),
-        "mean": sum(durations) // len(group),
+        "duration_ns": sum(durations) // len(group),
         "p50": durations[(len(group) - 1) // 2],
         "p95": durations[-(-95 * len(group) // 100) - 1],
     }

@@ -19,14 +19,14 @@ _TIME, _CHANGE = 9, 10
 Found = dict[str, Any]
 
 
-def render_difference(found: Found, pen: Pen, names: tuple[str, str] = ("", "")) -> list[Text]:
+def render_difference(found: Found, pen: Pen) -> list[Text]:
     """Both sides in brief, a line for each place in the trees that changed, and a sentence.
 
-    ``names`` says what the sides were called. Times of a row are its own, without what is below it, so that the
+    Times of a row are its own, without what is below it, so that the
     changes add up; rows that stay the same are shown only where something below them changed.
     """
     shown = _changed(found)
-    lines = [*_heads(found, pen, names), pen.line()]
+    lines = [*_heads(found, pen), pen.line()]
     if shown:
         lines += _table(found, shown, pen)
         hidden = len(found["rows"]) - len(shown)
@@ -38,7 +38,7 @@ def render_difference(found: Found, pen: Pen, names: tuple[str, str] = ("", ""))
 
 def sentence(found: Found) -> str:
     """What has changed, in words: how much, and what the largest part of it is."""
-    change, before = found["change"], _time(found["a"])
+    change, before = found["change"], found["a"]["duration_ns"]
     if not before and not change:
         return "Neither takes any time."
     what = "takes as long as a" if not change else f"is {format_duration(abs(change))} {_word(change)}"
@@ -75,10 +75,6 @@ def _share(change: int, before: int) -> str:
     return f"{'+' if change > 0 else '-'}{format_percent(abs(change), before)}"
 
 
-def _time(head: dict[str, Any]) -> int:
-    return int(head.get("duration_ns", head.get("mean", 0)))
-
-
 def _least(found: Found) -> int:
     """The smallest change that is one."""
     return max(1, int(MIN_CHANGE_SHARE * max((abs(row["change"]) for row in found["rows"]), default=0)))
@@ -99,15 +95,12 @@ def _changed(found: Found) -> list[int]:
     return sorted(shown)
 
 
-def _heads(found: Found, pen: Pen, names: tuple[str, str]) -> Iterator[Text]:
+def _heads(found: Found, pen: Pen) -> Iterator[Text]:
     heads = [found[sign] for sign in "ab"]
-    titles = [
-        f"{head['name']}  {head['trace_id'][:10]}" if "trace_id" in head else called
-        for head, called in zip(heads, names, strict=True)
-    ]
+    titles = [f"{head['name']}  {head['trace_id'][:10]}" if "trace_id" in head else head["name"] for head in heads]
     columns = [_figures(head)[: 3 if pen.width < 80 else 4] for head in heads]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
-    errors = [f"  {plural(head['errors'], 'error')}" if head["errors"] else "" for head in heads]
+    errors = [_failures(head) for head in heads]
     room = pen.width - 3 - sum(widths) - 2 * len(widths) - max(map(len, errors))
     title_width = min(room, max(map(pen.cells, titles)))
     for sign, title, figures, failed in zip("ab", titles, columns, errors, strict=True):
@@ -118,17 +111,24 @@ def _heads(found: Found, pen: Pen, names: tuple[str, str]) -> Iterator[Text]:
 def _figures(head: dict[str, Any]) -> list[str]:
     if "trace_id" in head:
         return [format_duration(head["duration_ns"]), plural(head["spans"], "span")]
-    times = [f"{key} {format_duration(head[key])}" for key in ("p50", "p95", "mean")]
-    return [plural(head["traces"], "trace"), *times]
+    times = [f"{key} {format_duration(head[key])}" for key in ("p50", "p95")]
+    return [plural(head["traces"], "trace"), *times, f"mean {format_duration(head['duration_ns'])}"]
+
+
+def _failures(head: dict[str, Any]) -> str:
+    if not head["errors"]:
+        return ""
+    return f"  {plural(head['errors'], 'error')}" if "trace_id" in head else f"  {head['errors']:,} failed"
 
 
 def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
     rows = [found["rows"][place] for place in shown]
+    pen.learn(row["service"] for row in found["rows"])
     least = _least(found)
     step = 2 if pen.width >= 80 else 1
     service_width = min(max(len("service"), *(pen.cells(row["service"]) for row in rows)), 10 if pen.width < 80 else 16)
     fixed = service_width + 1 + 2 * _TIME + _CHANGE
-    longest = max(step * row["depth"] + pen.cells(row["name"]) + len(_tail(found, row)) for row in rows)
+    longest = max(step * row["depth"] + pen.cells(_title(row)) + len(_tail(found, row)) for row in rows)
     bar_width = min(MAX_BAR, pen.width - fixed - min(longest, 36) - 1)
     bar_width = bar_width if bar_width >= MIN_BAR else 0
     name_width = min(max(longest, 11), pen.width - fixed - (bar_width + 1 if bar_width else 0))
@@ -141,7 +141,7 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
         failed = _errors(row["b"]) > _errors(row["a"])
         tail = _tail(found, row)
         indent = min(step * row["depth"], name_width // 3)
-        name = pen.fit(row["name"], name_width - indent - len(tail))
+        name = pen.fit(_title(row), name_width - indent - len(tail))
         figures = QUIET if style == QUIET else ""
         parts = [
             (pen.pad(row["service"], service_width), pen.hue(row["service"])),
@@ -158,6 +158,11 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
                 bar = bar.replace("#", "+" if change > 0 else "-")
             parts.append((f" {bar}", style))
         yield pen.line(*parts)
+
+
+def _title(row: dict[str, Any]) -> str:
+    """The name; an arrow before outgoing calls tells them from the requests that they become."""
+    return f"→ {row['name']}" if row["outgoing"] else str(row["name"])
 
 
 def _errors(side: dict[str, int] | None) -> int:

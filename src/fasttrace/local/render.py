@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from textwrap import wrap
 
+from fasttrace._core.storing import KEEP_REASON
 from fasttrace._core.types import Event
 from fasttrace.local import bars
 from fasttrace.local.diagnosis import Diagnosis
@@ -18,6 +19,10 @@ from fasttrace.local.text import clean, format_duration, format_percent, plural
 from fasttrace.local.waits import is_pool_wait
 
 MAX_ROWS = 400
+
+PLACE_KEYS = (
+    "service.version", "deployment.environment.name", "deployment.environment", "k8s.pod.name", "cloud.region",
+)  # fmt: skip
 MAX_EVENTS = 3
 SELF_WIDTH = 8
 SHARE_WIDTH = 8
@@ -38,8 +43,7 @@ class _Waterfall:
         self.hidden_rows = max(0, len(rows) - max_rows)
         self.rows = rows[:max_rows]
         self.busiest = max((row for row in rows if row.nodes), key=lambda row: row.path_time_ns)
-        for service in trace.services:
-            pen.hue(service)
+        pen.learn(trace.services)
         share = SHARE_WIDTH if pen.width >= 80 else 0
         longest_service = max(pen.cells(service) for service in trace.services)
         self.service_width = min(longest_service, 10 if pen.width < 80 else 16)
@@ -81,7 +85,11 @@ class _Waterfall:
             yield pen.line(*title)
             yield pen.line((pen.fit(summary, pen.width - len(failed)), QUIET), (failed, ERROR))
         started = datetime.fromtimestamp(trace.start_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
-        yield pen.line((f"trace {trace.trace_id}  {started}", QUIET))
+        told = f"trace {trace.trace_id}  {started}"
+        for fact in _facts(trace):
+            if pen.cells(f"{told} · {fact}") <= pen.width:
+                told += f" · {pen.text(fact)}"
+        yield pen.line((told, QUIET))
 
     def scale(self) -> Text:
         pen = self.pen
@@ -178,6 +186,15 @@ class _Waterfall:
 
     def _rest(self) -> int:
         return self.pen.width - self.service_width - 1
+
+
+def _facts(trace: Trace) -> Iterator[str]:
+    """Why the trace was kept, and where its root ran."""
+    reasons = dict.fromkeys(str(node.span.attributes.get(KEEP_REASON, "")) for node in trace.nodes)
+    if any(reasons):
+        yield f"kept: {', '.join(reason for reason in reasons if reason)}"
+    resource = trace.root.span.resource
+    yield from (str(resource[key]) for key in PLACE_KEYS if resource.get(key))
 
 
 def _failure(row: Row) -> str:

@@ -38,6 +38,7 @@ def render_routes(routes: Sequence[Route], pen: Pen, order: str, chosen: int | N
 
     The bar is the share of what they are ordered by, of the largest (for ``p95``) or of all.
     """
+    pen.learn(row["service"] for row in routes)
     widths = {**_WIDTHS, "errors": 7} if pen.width < _NARROW else _WIDTHS
     columns = _columns(routes, pen, order, widths)
     fixed = sum(widths[column] for column in columns)

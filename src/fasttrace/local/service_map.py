@@ -36,6 +36,7 @@ def render_map(found: dict[str, Any], pen: Pen) -> list[Text]:
     lines = _lines(found, pen.unicode)
     if not lines:
         return []
+    pen.learn(line.service for line in lines)
     names = [f"{line.tree}{line.service}{_again(line)}" for line in lines]
     columns = _columns(lines, pen)
     name_width = min(max([len("service"), *(pen.cells(name) for name in names)]), pen.width - sum(columns.values()))

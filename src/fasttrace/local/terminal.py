@@ -27,8 +27,8 @@ __all__ = [
 
 MIN_WIDTH, MAX_WIDTH, PIPE_WIDTH = 60, 200, 100
 
-# No red: red is for errors.
-HUES = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green", "bright_blue")
+# No red: red is for errors. No blue: nobody can read it on black.
+HUES = ("cyan", "magenta", "green", "yellow", "bright_blue", "bright_cyan", "bright_magenta", "bright_green")
 ERROR = "bold red"
 QUIET = "bright_black"
 
@@ -65,6 +65,11 @@ class Pen:
     def hue(self, service: str) -> str:
         """The colour of a service: the same within one output, in the order of first use."""
         return self._hues.setdefault(service, HUES[len(self._hues) % len(HUES)])
+
+    def learn(self, services: Iterable[str]) -> None:
+        """Give these services their colours, by name: the same in every output that has the same services."""
+        for service in sorted(set(services)):
+            self.hue(service)
 
     def line(self, *parts: tuple[str, str]) -> Text:
         """One line of (text, style) parts; the parts are expected to be fitted already."""

@@ -96,6 +96,7 @@ class Top:
 
     def _draw(self, screen: Screen) -> None:
         pen = screen.pen()
+        pen.learn(row["service"] for row in self._routes)
         room = max(1, screen.height - 4)
         place = self._place()
         if place is not None:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from threading import RLock
 from typing import Any, Self
 
 from fasttrace._core.types import SpanData
-from fasttrace.export import segments, spool
+from fasttrace.export import segments
 from fasttrace.local.index import database, reader
-from fasttrace.local.index.reader import Entry, Listed, TraceNotFound
+from fasttrace.local.index.reader import Entry, Listed, TraceNotFound, is_trace_name
+from fasttrace.local.index.retention import prune
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
 from fasttrace.local.search import Query, parse
+from fasttrace.local.store import Store
 
-__all__ = ["Entry", "Index", "Listed", "TraceNotFound"]
+__all__ = ["Entry", "Index", "Listed", "TraceNotFound", "is_trace_name"]
 
 
 class Index:
@@ -32,7 +33,9 @@ class Index:
     """
 
     def __init__(self, spool_directory: str | os.PathLike[str] | None = None) -> None:
-        self.directory = Path(spool_directory or os.environ.get("FASTTRACE_SPOOL_DIR") or spool.default_directory())
+        store = Store(spool_directory)
+        self.directory = store.directory
+        self.label = store.label
         self._lock = RLock()
         self._database, self._inode = database.connect(self.directory)
         self._writer = Writer(self._database, self.directory)
@@ -42,14 +45,6 @@ class Index:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def label(self) -> str:
-        """The spool as a person would name it: relative to the current folder if it lies below it."""
-        try:
-            return str(self.directory.relative_to(Path.cwd()))
-        except ValueError:
-            return str(self.directory)
 
     @property
     def is_current(self) -> bool:
@@ -90,6 +85,13 @@ class Index:
         self._database.close()
         self._database, self._inode = database.connect(self.directory)
         self._writer = Writer(self._database, self.directory)
+
+    def prune(self, *, max_bytes: int | None = None, max_age: float | None = None) -> int:
+        """Delete the oldest finished segments: beyond so many bytes, or unchanged for so many seconds; how many went.
+
+        The next ``refresh`` lets go of what was in them.
+        """
+        return prune(self.directory, max_bytes=max_bytes, max_age=max_age)
 
     def page(
         self, query: Query, limit: int = 50, before: str | None = None, order: str = "newest"

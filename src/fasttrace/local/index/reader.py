@@ -20,6 +20,7 @@ from fasttrace.local.search import Query
 MIN_PREFIX = 4
 # Between two frames of a trace that lie further apart, the file is opened anew rather than read through.
 _GAP_BYTES = 1 << 20
+_WORDS = {"slow": "duration", "last": "start"}
 _ORDERS = {"newest": "start", "slowest": "duration"}
 _LISTED = (
     "SELECT t.trace_id, h.name, v.name, t.services, t.start, t.duration, t.spans, t.errors, h.status, h.error, "
@@ -211,9 +212,14 @@ def entries(database: sqlite3.Connection, query: Query) -> Iterator[Entry]:
         yield Entry(str(names[service]), names[caller], routes[shape], duration, bool(error), own)
 
 
+def is_trace_name(text: str) -> bool:
+    """Whether a text names one trace: the start of an id, or one of the words for it."""
+    return text in _WORDS or (MIN_PREFIX <= len(text) <= 32 and not text.lower().strip("0123456789abcdef"))
+
+
 def resolve(database: sqlite3.Connection, which: str, label: str) -> str:
     """The id of the trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
-    order = {"slow": "duration", "last": "start"}.get(which)
+    order = _WORDS.get(which)
     if order is not None:
         row = database.execute(f"SELECT trace_id FROM trace ORDER BY {order} DESC, id DESC LIMIT 1").fetchone()
         if row is not None:
@@ -224,7 +230,7 @@ def resolve(database: sqlite3.Connection, which: str, label: str) -> str:
             "fasttrace.configure(); --spool names another directory"
         )
     prefix = which.lower()
-    if not MIN_PREFIX <= len(prefix) <= 32 or not all(char in "0123456789abcdef" for char in prefix):
+    if not is_trace_name(prefix) or order is not None:
         raise TraceNotFound(
             f"{which!r} is not the start of a trace id ({MIN_PREFIX} hexadecimal digits or more), nor `slow` or `last`"
         )

@@ -63,6 +63,7 @@ def plan(database: sqlite3.Connection, query: Query) -> Plan:
     conditions = [_turned(_on_duration(term), term) for term in terms if term.field == "dur" and not term.attribute]
     starts: list[tuple[float, list[Sql]]] = []
     shapes = [_turned(_put("h.id IN ({})", place.shapes), term) for term, place in places if place.by_shape_alone]
+    shapes += [found for term, place in places if not term.negated and (found := place.implied_shapes()) is not None]
     if shapes:
         chosen = _put("SELECT h.id FROM shape h WHERE {}", _all(shapes))
         conditions.insert(0, _put("+s.shape IN ({})", chosen))
@@ -129,6 +130,13 @@ class _Places:
             rows = _put("SELECT p.trace, p.span, p.twin FROM posting p WHERE {}", self._postings)
             parts.append(_put("(s.trace, s.id, s.twin) IN ({})", rows))
         return Sql(f"({' OR '.join(part.text for part in parts)})", sum((part.values for part in parts), ()))
+
+    def implied_shapes(self) -> Sql | None:
+        """What holds of the shape (as ``h``) where the value is in a resource: it is of one of those services."""
+        if self._resources is None or self._postings is not None:
+            return None
+        services = _put("SELECT service FROM resource WHERE id IN ({})", self._resources)
+        return _put("h.id IN ({}) OR h.service IN ({})", self.shapes, services)
 
     def starts(self) -> list[Sql]:
         """What to select from, up to where conditions are added."""

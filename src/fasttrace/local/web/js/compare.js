@@ -25,7 +25,7 @@ function Choose({ a }) {
     if (first.value.trim() && second.value.trim()) go("compare", [first.value.trim(), second.value.trim()]);
   };
   return html`<div class="page"><h1>Compare two traces</h1>
-    <p class="muted">Mark one with <kbd>x</kbd> in the list or in a trace, then another; or name them here: the start of an id, <code>slow</code> or <code>last</code>.</p>
+    <p class="muted">Mark one with <kbd>x</kbd> in the list or in a trace, then another; or name them here: the start of an id, <code>slow</code> or <code>last</code>. A range of time (<code>20m..10m</code>) or a search is a group of traces.</p>
     <form class="choose" onSubmit=${submit}>
       <label>Before <input class="mono" value=${first.value} list="recent" onInput=${(event) => (first.value = event.target.value)} placeholder="last" /></label>
       <label>After <input class="mono" value=${second.value} list="recent" onInput=${(event) => (second.value = event.target.value)} placeholder="slow" /></label>
@@ -67,5 +67,6 @@ function Compared({ data, a, b }) {
   </div>`;
 }
 
-const Side = ({ of, title }) => html`<a class="card" href=${address("trace", [of.trace_id])}><small>${title}</small><b>${of.name}</b>
-  <span class="num big">${duration(of.duration_ns)}</span><span class="muted">${plural(of.spans, "span")}${of.errors ? html` · <span class="bad">✖ ${count(of.errors)}</span>` : ""}</span><small class="mono">${of.trace_id}</small></a>`;
+// A side is one trace, or a group of them: a search or a range of time.
+const Side = ({ of, title }) => html`<a class="card" href=${of.trace_id ? address("trace", [of.trace_id]) : address("traces", [])}><small>${title}</small><b>${of.name}</b>
+  <span class="num big">${duration(of.duration_ns)}</span><span class="muted">${of.traces ? plural(of.traces, "trace") : plural(of.spans, "span")}${of.errors ? html` · <span class="bad">✖ ${count(of.errors)}</span>` : ""}</span><small class="mono">${of.trace_id}</small></a>`;
