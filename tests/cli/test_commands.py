@@ -229,7 +229,8 @@ def test_json_needs_no_extra(spool: Path) -> None:
     code = (
         "import sys; sys.modules['rich'] = None\nfrom fasttrace.cli import main\nraise SystemExit(main(sys.argv[1:]))"
     )
-    for command in (["ls", "--json"], ["show", "slow", "--json"]):
+    commands = (["ls"], ["show", "slow"], ["top"], ["map"], ["diff", "slow", "last"])
+    for command in ([*words, "--json"] for words in commands):
         run = subprocess.run(
             [sys.executable, "-c", code, *command, "--spool", str(spool)], capture_output=True, timeout=60, check=True
         )

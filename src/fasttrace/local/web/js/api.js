@@ -1,14 +1,10 @@
-// The server's JSON API, or the data that a shared page carries in itself.
+// The server's JSON API, and what it tells by itself.
 import { signal } from "./lib.js";
 
 export const version = signal(0);
 export const connected = signal(true);
 export const live = signal(true);
 export const trouble = signal("");
-
-const embedded = document.getElementById("fasttrace-data");
-const carried = embedded ? JSON.parse(embedded.textContent) : null;
-export const isShared = carried !== null;
 
 export class Failure extends Error {
   constructor(message, status, found = {}) {
@@ -22,10 +18,6 @@ export async function get(path, params = {}, signal = undefined) {
   const set = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
   const query = new URLSearchParams(set).toString();
   const url = `api/${path}${query ? "?" + query : ""}`;
-  if (carried) {
-    if (path in carried) return carried[path];
-    throw new Failure("this page holds one trace only", 404);
-  }
   let answer;
   try {
     answer = await fetch(url, { signal, headers: { accept: "application/json" } });
@@ -39,7 +31,6 @@ export async function get(path, params = {}, signal = undefined) {
 }
 
 export function listen() {
-  if (carried) return;
   const source = new EventSource("api/live");
   source.onopen = () => (connected.value = true);
   source.onerror = () => (connected.value = false);

@@ -5,10 +5,10 @@ import { version } from "./api.js";
 import { useData } from "./load.js";
 import { duration, plural, term, tick } from "./format.js";
 
-const HEIGHT = 74;
+const HEIGHT = 74, QUIET_HEIGHT = 44;
 
-export function Histogram({ q, mark = null, quiet = false }) {
-  const { data } = useData("histogram", { q, buckets: 60 }, version.value);
+export function Histogram({ q, mark = null, quiet = false, title = "Latency" }) {
+  const { data } = useData("histogram", { q, buckets: quiet ? 40 : 60 }, version.value);
   const place = useRef();
   const plot = useRef({ chart: null, buckets: [] });
   const buckets = data?.buckets ?? [];
@@ -20,7 +20,7 @@ export function Histogram({ q, mark = null, quiet = false }) {
     return () => (gone = true);
   }, [data, mark]);
   useEffect(() => {
-    const watch = new ResizeObserver(() => place.current && plot.current.chart?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+    const watch = new ResizeObserver(() => place.current && plot.current.chart?.setSize({ width: place.current.clientWidth, height: quiet ? QUIET_HEIGHT : HEIGHT }));
     if (place.current) watch.observe(place.current);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const redraw = () => plot.current.chart?.redraw();
@@ -35,12 +35,23 @@ export function Histogram({ q, mark = null, quiet = false }) {
 
   if (buckets.length === 0) return null;
   const said = `${plural(data.total, "trace")}: half within ${duration(data.p50)}, 95 % within ${duration(data.p95)}, 99 % within ${duration(data.p99)}`;
-  return html`<figure class="latency" aria-label=${"Latency of " + said}>
-    <figcaption>${!quiet && html`<span>Latency</span>`}
-      <span>p50 <b class="num">${duration(data.p50)}</b></span><span>p95 <b class="num">${duration(data.p95)}</b></span><span>p99 <b class="num">${duration(data.p99)}</b></span>
+  return html`<figure class=${"latency" + (quiet ? " quiet" : "")} aria-label=${`${title}: ${said}`}>
+    <figcaption><span>${title}</span>
+      ${mark === null
+        ? html`<span>p50 <b class="num">${duration(data.p50)}</b></span><span>p95 <b class="num">${duration(data.p95)}</b></span><span>p99 <b class="num">${duration(data.p99)}</b></span>`
+        : html`<span>${rank(buckets, mark)}</span>`}
       ${/\btrace\.dur[<>]/.test(q) && !quiet ? html`<button onClick=${() => change({ q: without(q) })}>all durations</button>` : !quiet && html`<span class="hint">drag to narrow</span>`}
     </figcaption>
     <div class="plot" ref=${place} aria-hidden="true" /></figure>`;
+}
+
+// How a duration stands among others, as far as buckets tell.
+function rank(buckets, mark) {
+  const total = buckets.reduce((sum, bucket) => sum + bucket.count, 0);
+  if (total < 5) return `${plural(total, "trace")}`;
+  const shorter = buckets.reduce((sum, bucket) => sum + (bucket.to_ns <= mark ? bucket.count : bucket.from_ns <= mark ? bucket.count / 2 : 0), 0);
+  const share = Math.round((100 * shorter) / total);
+  return share >= 50 ? `slower than ${Math.min(99, share)} % of ${total}` : `faster than ${Math.min(99, 100 - share)} % of ${total}`;
 }
 
 const without = (q) => q.replace(/(^|\s)-?trace\.dur(<=?|>=?)\S+/g, "").trim();
@@ -64,13 +75,14 @@ function draw(uPlot, place, held, buckets, mark, quiet) {
   held.chart = new uPlot(
     {
       width: place.clientWidth,
-      height: HEIGHT,
+      height: quiet ? QUIET_HEIGHT : HEIGHT,
       padding: [4, 0, 0, 0],
       legend: { show: false },
       cursor: { show: !quiet, y: false, points: { show: false }, drag: { x: !quiet, y: false, setScale: false } },
       scales: { x: { time: false, range: () => [0, held.buckets.length] }, y: { range: (_, __, high) => [0, Math.max(1, high)] } },
       axes: [
         {
+          show: !quiet,
           size: 20,
           gap: 2,
           font: "11px ui-sans-serif, system-ui, sans-serif",

@@ -1,7 +1,7 @@
 // The frame: navigation, the view that the address names, help.
 import { html, render, effect } from "./lib.js";
 import { route, address, go } from "./route.js";
-import { connected, isShared, listen, live, trouble } from "./api.js";
+import { connected, listen, live, trouble } from "./api.js";
 import { useKeys } from "./keys.js";
 import { Said } from "./say.js";
 import { Help, toggleHelp } from "./help.js";
@@ -21,7 +21,6 @@ const PAGES = [
 ];
 
 function Live() {
-  if (isShared) return html`<span class="state">shared page</span>`;
   if (!connected.value) return html`<span class="state bad" role="status">not connected</span>`;
   const on = live.value;
   return html`<button class="state" aria-pressed=${on} title="pause or resume (p)" onClick=${() => (live.value = !on)}>
@@ -46,8 +45,7 @@ function App() {
     <header class="top">
       <a class="brand" href=${address("traces")}><i class="logo" aria-hidden="true"><b /><b /><b /></i>fasttrace</a>
       <nav aria-label="Views">
-        ${!isShared &&
-        PAGES.map(
+        ${PAGES.map(
           ([name, title]) =>
             html`<a href=${address(name, [], name === "traces" || name === "map" || name === "routes" ? { q: params.q } : {})}
               aria-current=${here === name ? "page" : undefined}>${title}</a>`,

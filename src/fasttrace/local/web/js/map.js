@@ -53,20 +53,19 @@ function Node({ node, spot, q, dim, over }) {
 
 const short = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 
-// Where a line runs; `x y` is where its figures stand: near its end, since lines from one caller part there.
+// Where a line runs. Its figures stand where it ends, on the side that it does not come from.
 function course(edge, spots) {
   const from = spots.get(edge.from), to = spots.get(edge.to);
   const back = to.x <= from.x;
   const x1 = from.x + BOX.width, y1 = from.y + BOX.height / 2, x2 = back ? to.x + BOX.width : to.x, y2 = to.y + BOX.height / 2;
   const bend = back ? 70 : Math.max(40, (x2 - x1) / 2);
   const far = back ? x2 + bend : x2 - bend;
-  const part = 0.6, rest = 1 - part;
-  const bezier = (a, b, c, d) => rest ** 3 * a + 3 * rest * rest * part * b + 3 * rest * part * part * c + part ** 3 * d;
   return {
     line: `M${x1} ${y1} C${x1 + bend} ${y1} ${far} ${y2} ${x2 + (back ? 7 : -7)} ${y2}`,
     tip: back ? `M${x2 + 9} ${y2 - 5} L${x2 + 1} ${y2} L${x2 + 9} ${y2 + 5}` : `M${x2 - 9} ${y2 - 5} L${x2 - 1} ${y2} L${x2 - 9} ${y2 + 5}`,
-    x: bezier(x1, x1 + bend, far, x2),
-    y: bezier(y1, y1, y2, y2),
+    x: back ? x2 + 58 : x2 - 58,
+    y: y2 > y1 ? y2 + 19 : y2 - 10,
+    step: y2 > y1 ? 16 : -16,
   };
 }
 
@@ -78,7 +77,7 @@ function Edge({ edge, spots, most, dim, q }) {
 }
 
 function Label({ edge, spots, dim }) {
-  const { x, y } = course(edge, spots);
-  return html`<g class=${"edge" + (dim ? " dim" : "")}><text x=${x} y=${y - 8} text-anchor="middle">${count(edge.calls)} · ${duration(edge.p95 ?? 0)}</text>
-    ${edge.errors > 0 && html`<text x=${x} y=${y + 16} text-anchor="middle" class="bad">✖ ${count(edge.errors)}</text>`}</g>`;
+  const { x, y, step } = course(edge, spots);
+  return html`<g class=${"edge" + (dim ? " dim" : "")}><text x=${x} y=${y} text-anchor="middle">${count(edge.calls)} · ${duration(edge.p95 ?? 0)}</text>
+    ${edge.errors > 0 && html`<text x=${x} y=${y + step} text-anchor="middle" class="bad">✖ ${count(edge.errors)}</text>`}</g>`;
 }

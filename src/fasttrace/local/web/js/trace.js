@@ -1,7 +1,7 @@
 // One trace: its head, the views of it, the selected span's details, and the keys that walk it.
 import { html, signal, useEffect, useMemo, useRef } from "./lib.js";
 import { address, change, go, route } from "./route.js";
-import { isShared, version } from "./api.js";
+import { version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
 import { clock, date, day, duration, plural, quoted } from "./format.js";
@@ -13,6 +13,7 @@ import { Flame } from "./flame.js";
 import { Table } from "./table.js";
 import { Logs } from "./logs.js";
 import { Details } from "./details.js";
+import { Histogram } from "./histogram.js";
 import { Minimap } from "./minimap.js";
 import { copy, say } from "./say.js";
 
@@ -197,8 +198,9 @@ function Head({ trace, look }) {
   const service = trace.serviceOf(root);
   const alike = `trace.service=${quoted(service)} trace.name=${quoted(trace.name)}`;
   return html`<section class="head" aria-label="Trace">
+    <div class="alike"><${Histogram} q=${alike} mark=${trace.duration_ns} quiet=${true} title="Traces like this" /></div>
     <div class="line">
-      ${!isShared && html`<a class="quiet back" href=${address("traces", [], { q })} aria-label="Back to the list (Esc)" title="back (Esc)">←</a>`}
+      <a class="quiet back" href=${address("traces", [], { q })} aria-label="Back to the list (Esc)" title="back (Esc)">←</a>
       <h1><i class="service" style=${tint(service)}>${service}</i> ${trace.name || "(no name)"}</h1>
       <${Status} trace=${{ status: trace.status }} />
       <b class="num big">${duration(trace.duration_ns)}</b>
@@ -211,7 +213,7 @@ function Head({ trace, look }) {
       ${trace.keep_reason && html`<span>kept because of <b>${String(trace.keep_reason)}</b></span>`}
       ${trace.missing_parents?.length > 0 && html`<span title=${trace.missing_parents.join(" ")}>${plural(trace.missing_parents.length, "parent")} not received: dropped, sampled out or still running</span>`}
       <button class="link mono" title="copy the trace id (Y)" onClick=${() => copy(trace.trace_id, "trace id")}>${trace.trace_id}</button>
-      ${!isShared && html`<a href=${address("traces", [], { q: alike })}>traces like this</a>`}
+      <a href=${address("traces", [], { q: alike })}>traces like this</a>
     </div>
     ${data?.diagnosis.map(
       (found) => html`<button class="diagnosis" onClick=${() => look.select(trace.rowOf.get(found.span_id) ?? 0)} title="go to the span that shows it">

@@ -136,6 +136,8 @@ const EXPLAINED = {
   cycle: "its parents lead back to itself: cut here",
   duplicate: "another span has the same id",
   early: "it starts before its parent: the clocks differ; nothing was moved",
+  late: "it starts after its parent has ended: left running, or the clocks differ",
+  backwards: "it ends before it starts: shown with no duration",
 };
 const MARKS = (marks) => marks.map((mark) => EXPLAINED[mark] ?? mark).join("; ");
 
