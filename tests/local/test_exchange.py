@@ -211,6 +211,18 @@ def test_zipkin_s_own_file_is_read_and_shared_ids_are_parted() -> None:
         assert [one.name for one in client.events] == ["ws"]
 
 
+@settings(deadline=None, max_examples=25)
+@given(st.lists(any_traces(), min_size=1, max_size=4), st.integers(1, 400))
+def test_large_message_is_read_piece_by_piece(parts: list[list[SpanData]], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fasttrace.local.exchange.otlp_protobuf._PIECE_BYTES", size)
+        data = written("otlp", *parts)
+        pieces = list(exchange.read(io.BytesIO(data)))
+        assert plain([one for piece in pieces for one in piece]) == plain([one for part in parts for one in part])
+        with pytest.raises(exchange.FormatError, match="not OTLP in protobuf"):
+            read(data[:-1])
+
+
 def test_collector_s_frames_and_tempo_s_batches_are_read() -> None:
     frames = b"".join(
         len(part).to_bytes(4, "big") + part for part in (otlp(traces.checkout()[:3]), otlp(traces.checkout()[3:]))
@@ -269,7 +281,9 @@ def test_perfetto_s_threads_hold_spans_one_in_the_other(spans: list[SpanData]) -
 
 def test_perfetto_shows_a_call_as_an_arrow_between_services() -> None:
     events = json.loads(written("perfetto", traces.checkout()))["traceEvents"]
-    assert sum(one["ph"] == "s" for one in events) == 5
+    arrows = [one["id"] for one in events if one["ph"] == "s"]
+    assert len(set(arrows)) == len(arrows) == 5
+    assert all(isinstance(one, int) for one in arrows), "Perfetto takes numbers of 64 bits for ids"
     assert {one["name"] for one in events if one["ph"] == "i"} == {"card checked", "exception"}
     (root,) = (one for one in events if one["name"] == "POST /checkout")
     assert (root["ts"], root["dur"], root["args"]["http.response.status_code"]) == (0, 2_310_000, "200")
@@ -290,3 +304,37 @@ def test_packed_bytes_are_read_as_a_stream() -> None:
     packed = gzip.compress(written("jaeger", traces.checkout()))
     file = gzip.GzipFile(fileobj=io.BytesIO(packed))
     assert len([one for part in exchange.read(file) for one in part]) == len(traces.checkout())  # type: ignore[arg-type]
+
+
+NAMES = ("resourceSpans", "batches", "scopeSpans", "spans", "traceId", "spanId", "id", "name", "attributes", "key", "value",
+         "intValue", "kvlistValue", "values", "events", "kind", "status", "code", "data", "processes", "traceID", "spanID",
+         "references", "tags", "logs", "fields", "startTime", "timestamp", "duration", "annotations", "localEndpoint",
+         "serviceName", "type", "processID", "p1", "parentId")  # fmt: skip
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-9, 2**70), st.floats(), st.sampled_from(["", "a", "ab" * 16, "cd" * 8, "\ud800", "int64"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner, max_size=6)),
+    max_leaves=25,
+)  # fmt: skip
+SHAPED = st.one_of(
+    st.fixed_dictionaries({"resourceSpans": st.lists(JSON, max_size=2)}),
+    JSON.map(lambda one: {"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]}),
+    JSON.map(lambda one: {"data": [{"spans": [one], "processes": {"p1": one}}]}),
+    JSON.map(lambda one: [{"traceId": "ab" * 16, "id": "cd" * 8, "tags": one, "annotations": one}]),
+    JSON.map(lambda one: {"traceID": "ab" * 16, "spanID": "cd" * 8, "tags": [one], "logs": one}).map(
+        lambda one: {"data": [{"spans": [one], "processes": {}}]}
+    ),
+    JSON,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(SHAPED)
+def test_any_json_is_read_or_refused(document: Any) -> None:
+    try:
+        spans = read(json.dumps(document).encode())
+    except exchange.FormatError:
+        return
+    try:
+        encode_request(spans)
+    except ValueError:
+        return

@@ -258,6 +258,29 @@ def test_what_is_deleted_from_the_spool_leaves_the_index(tmp_path: Path) -> None
         assert listed(index, "name=new") == ["new"]
 
 
+def test_what_another_process_has_let_go_of_is_not_remembered(tmp_path: Path) -> None:
+    put(tmp_path, one(1, "a"), one(2, "b", 10))
+    with Index(tmp_path) as index, Index(tmp_path) as other:
+        index.refresh()
+        os.unlink(segments.paths(tmp_path)[0])
+        other.refresh()
+        put(tmp_path, one(1, "a"))
+        index.refresh()
+        assert listed(index) == listed(other) == ["a"]
+        assert listed(index, "name=a service=shop") == ["a"]
+
+
+def test_segment_that_is_made_anew_under_its_name_is_read_anew(tmp_path: Path) -> None:
+    put(tmp_path, one(1, "a"), one(2, "b", 10))
+    path = Path(segments.paths(tmp_path)[0])
+    with Index(tmp_path) as index:
+        index.refresh()
+        path.write_bytes(segments.pack(otlp(one(3, "c"))))
+        index.refresh()
+        assert listed(index) == ["c"]
+        assert index.find("last").name == "c"
+
+
 def test_segments_go_by_age_and_by_bytes_but_none_that_is_being_written(tmp_path: Path) -> None:
     for number in range(1, 5):
         put(tmp_path, one(number, f"n{number}", number))

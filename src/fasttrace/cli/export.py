@@ -62,7 +62,7 @@ def _trace_ids(index: Index, arguments: argparse.Namespace) -> list[str]:
 
 def _traces(index: Index, trace_ids: list[str], advance: Advance) -> Iterator[list[SpanData]]:
     for at in range(0, len(trace_ids), TRACES_AT_ONCE):
-        spans = list(index.spans(set(trace_ids[at : at + TRACES_AT_ONCE])))
+        spans = index.spans(set(trace_ids[at : at + TRACES_AT_ONCE]))
         if spans:
             yield spans
         advance(min(at + TRACES_AT_ONCE, len(trace_ids)), len(trace_ids))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fasttrace.local.compare import compare, compare_groups
-from fasttrace.local.index.reader import TraceNotFound
+from fasttrace.local.index import Index, TraceNotFound, is_trace_name
 from fasttrace.local.model import Trace
 from fasttrace.local.ranges import is_range, range_search
 from fasttrace.local.search import parse
-from fasttrace.local.index.reader import is_trace_name
-
-if TYPE_CHECKING:
-    from fasttrace.local.index import Index
 
 # Of a group the newest so many traces.
 MAX_TRACES = 200

@@ -17,8 +17,15 @@ def encode_request(spans: Iterable[SpanData]) -> bytes:
     """An ``ExportTraceServiceRequest``, equally ``TracesData``; grouped by resource and scope in order of appearance.
 
     Requests one behind the other are one request, too. Raises ValueError for ids that are not hexadecimal and
-    values that OTLP has no place for.
+    for what is not of the type it should be.
     """
+    try:
+        return _encode(spans)
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not a span as it should be: {error}") from None
+
+
+def _encode(spans: Iterable[SpanData]) -> bytes:
     groups: dict[bytes, dict[tuple[bytes, str], list[bytes]]] = {}
     last: dict[str, Any] | None = None
     resource = b""
@@ -146,7 +153,10 @@ def _text(field: int, text: str) -> bytes:
 
 
 def _identifier(text: str, size: int) -> bytes:
-    body = bytes.fromhex(text)
+    try:
+        body = bytes.fromhex(text)
+    except ValueError:
+        raise ValueError(f"an id that is not hexadecimal: {text!r}") from None
     if len(body) not in (0, size):
         raise ValueError(f"an id of {len(body)} bytes, not {size}: {text}")
     return body

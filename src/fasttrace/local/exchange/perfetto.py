@@ -58,6 +58,7 @@ def write(traces: Iterable[list[SpanData]]) -> Iterator[bytes]:
 
 def _events(spans: list[SpanData], base: int) -> Iterator[dict[str, Any]]:
     services: dict[str, _Lanes] = {}
+    arrows = 0  # Perfetto takes ids of 64 bits
     places: dict[tuple[str, str], tuple[str, int]] = {}
     parents = {(trace_id, span.span_id): span for trace_id, members in group_traces(spans).items() for span in members}
     for span in spans:
@@ -82,7 +83,8 @@ def _events(spans: list[SpanData], base: int) -> Iterator[dict[str, Any]]:
         }
         parent = parents.get((span.trace_id, span.parent_span_id))
         if parent is not None and above[0] and above[0] != service:
-            arrow = {"cat": "call", "name": "call", "id": f"{span.trace_id[-8:]}{span.span_id}"}
+            arrows += 1
+            arrow = {"cat": "call", "name": "call", "id": arrows}
             at = min(max(start, parent.start_time_ns), max(parent.start_time_ns, parent.end_time_ns))
             yield {"ph": "s", "pid": services[above[0]].number, "tid": above[1] + 1, "ts": (at - base) / 1000, **arrow}
             yield {"ph": "f", "bp": "e", **where, "ts": (start - base) / 1000, **arrow}

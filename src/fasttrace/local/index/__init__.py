@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import RLock
 from typing import Any, Self
 
@@ -45,6 +45,12 @@ class Index:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        # A command that ends with an error closes nothing, and Python warns of that from 3.13 on.
+        connection: sqlite3.Connection | None = getattr(self, "_database", None)
+        if connection is not None:
+            connection.close()
 
     @property
     def is_current(self) -> bool:
@@ -115,10 +121,10 @@ class Index:
         with self._lock:
             return reader.resolve(self._database, which, self.label)
 
-    def spans(self, trace_ids: set[str], progress: Callable[[int], None] | None = None) -> Iterator[SpanData]:
-        """The spans of these traces as they were written; ``progress`` gets the sizes of what was read."""
+    def spans(self, trace_ids: set[str]) -> list[SpanData]:
+        """The spans of these traces, segment by segment in the order in which they were written."""
         with self._lock:
-            yield from reader.spans_of(self._database, self.directory, trace_ids, progress)
+            return list(reader.spans_of(self._database, self.directory, trace_ids))
 
     def matching(self, query: Query, limit: int | None = None) -> list[str]:
         """The ids of all matching traces, the oldest first; of more than ``limit`` the newest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,9 +258,7 @@ def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: s
     return Trace(spans)
 
 
-def spans_of(
-    database: sqlite3.Connection, directory: Path, trace_ids: set[str], progress: Callable[[int], None] | None = None
-) -> Iterator[SpanData]:
+def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> Iterator[SpanData]:
     """The spans of these traces, segment by segment in the order in which they were written."""
     database.execute("DELETE FROM touched")
     database.executemany(
@@ -278,8 +276,6 @@ def spans_of(
             with suppress(DecodeError):
                 spans = decode.decode_request(request)
                 yield from (span for span in spans if span.trace_id in trace_ids)
-            if progress is not None:
-                progress(len(request))
 
 
 def _frames(path: str, frames: list[tuple[int, int]]) -> Iterator[bytes]:
