@@ -74,3 +74,6 @@ export function ticks(from, to, wanted) {
 // A value as the search language takes it.
 export const quoted = (value) =>
   /^[\w.\/:@%+-]+$/.test(value) ? value : `"${String(value).replace(/["\\]/g, "\\$&")}"`;
+
+// A name on one line: without control, formatting or direction-changing characters, as in the terminal.
+export const clean = (text) => text.replace(/\s/g, " ").replace(/\p{C}/gu, "\uFFFD");

@@ -2,7 +2,7 @@
 import { html } from "./lib.js";
 import { version } from "./api.js";
 import { useData } from "./load.js";
-import { duration } from "./format.js";
+import { clean, duration } from "./format.js";
 import { tint } from "./colors.js";
 
 const MESSAGE_KEYS = ["log.message", "message", "exception.message", "body"];
@@ -20,7 +20,7 @@ export function Logs({ look }) {
       const bad = /error|critical|fatal|exception/i.test(String(level));
       return html`<li class=${look.row.value === event.row ? "selected" : ""}><button onClick=${() => look.select(event.row)}>
         <span class="num">${duration(event.time)}</span>
-        <i class="service" style=${tint(event.service)}>${event.service}</i>
+        <i class="service" style=${tint(clean(event.service))}>${clean(event.service)}</i>
         <span class=${"level" + (bad ? " bad" : "")}>${bad ? "✖ " : ""}${level || event.name}</span>
         <span class="text">${said !== undefined ? String(said) : event.name} <span class="muted">${Object.entries(event.attributes)
           .filter(([key]) => !MESSAGE_KEYS.includes(key) && !LEVEL_KEYS.includes(key) && key !== "exception.stacktrace")

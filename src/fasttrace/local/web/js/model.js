@@ -1,3 +1,5 @@
+import { clean } from "./format.js";
+
 // A trace in columns, and what the views derive from them once: subtree ends, visible rows, hits.
 
 const MIN_FOLD = 3;
@@ -5,6 +7,9 @@ const MIN_FOLD = 3;
 export class Trace {
   constructor(found) {
     Object.assign(this, found);
+    this.texts = found.texts.map(clean);
+    this.name = clean(found.name);
+    this.services = found.services.map(clean);
     const count = this.count;
     // The row behind the last one below each: rows are in tree order.
     this.ends = new Int32Array(count);

@@ -4,7 +4,7 @@ import { address, change, go, route } from "./route.js";
 import { version, get } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
-import { clock, count, day, duration, isToday, plural } from "./format.js";
+import { clean, clock, count, day, duration, isToday, plural } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Search, focusSearch } from "./search.js";
 import { Histogram } from "./histogram.js";
@@ -80,7 +80,7 @@ export function Traces() {
 
 function Row({ trace, longest, q }) {
   const failed = trace.errors > 0;
-  const name = trace.name || "(no name)";
+  const name = clean(trace.name) || "(no name)";
   const isMarked = marked.value === trace.trace_id;
   return html`<li class=${isMarked ? "marked" : ""}>
     <a class="trace" data-trace=${trace.trace_id} href=${address("trace", [trace.trace_id], { q })} onClick=${() => (seen.value = trace.trace_id)}
@@ -91,7 +91,7 @@ function Row({ trace, longest, q }) {
         <b>${name}</b>
         ${isMarked && html`<em class="tag">marked</em>`}
       </span>
-      <span class="services">${trace.services.slice(0, 6).map((service) => html`<i class="service" style=${tint(service)}>${service}</i>`)}${
+      <span class="services">${trace.services.slice(0, 6).map((service) => html`<i class="service" style=${tint(service)}>${clean(service)}</i>`)}${
         trace.services.length > 6 && html`<i class="muted">+${trace.services.length - 6}</i>`}</span>
       <span class="right num">${count(trace.spans)}${failed && html` <span class="bad">✖ ${count(trace.errors)}</span>`}</span>
       <span class="dur"><i class="bar" aria-hidden="true"><b style=${{ width: `${(100 * trace.duration_ns) / longest}%` }} class=${failed ? "failed" : ""} /></i><span class="num">${duration(trace.duration_ns)}</span></span>
