@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sample_traces import MS, any_spans, span
 from spools import otlp, put
 
-from fasttrace._core.types import SpanData
+from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.export import SpoolExporter, segments
 from fasttrace.local.index import Index, TraceNotFound, database
 from fasttrace.local.model import group_traces
@@ -211,8 +211,8 @@ def test_two_processes_that_write_take_in_every_span_once(tmp_path: Path) -> Non
 
 KILLED = """
 import sys
-from fasttrace.local.index import Index, writer
-writer.BATCH_SPANS = 20
+from fasttrace.local.index import Index, batch
+batch.BATCH_SPANS = 20
 with Index(sys.argv[1]) as index:
     index.refresh(lambda done, total: print(done, flush=True))
 """
@@ -301,7 +301,7 @@ def test_segments_go_by_age_and_by_bytes_but_none_that_is_being_written(tmp_path
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("derive", "retention", "sql", "writer"):
+    for module in ("batch", "derive", "retention", "sql"):
         monkeypatch.setattr(f"fasttrace.local.index.{module}.PART_BITS", 2)
     # Many begin at the same time, and they come in another order than they began.
     starts = [(number * 7) % 23 for number in range(1, 60)]
@@ -333,6 +333,16 @@ def test_key_with_many_values_is_found_as_well_as_one_with_few(tmp_path: Path) -
         assert len(listed(index, "-user=u7")) == 198
 
 
+def test_routes_are_told_apart_however_many_there_are(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        *(one(number, "GET", number, http__route=f"/r{number}", kind=SpanKind.SERVER) for number in range(1, 200)),
+    )
+    with Index(tmp_path) as index:
+        index.refresh()
+        assert {entry.route for entry in index.entries(EVERYTHING)} == {f"/r{number}" for number in range(1, 200)}
+
+
 def test_names_for_everything_that_differs_do_not_make_the_index_forget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,7 +354,7 @@ def test_names_for_everything_that_differs_do_not_make_the_index_forget(
         ("FEW_VALUES", 1),
     ):
         monkeypatch.setattr(f"fasttrace.local.index.intern.{name}", limit)
-    monkeypatch.setattr("fasttrace.local.index.writer.MAX_REMEMBERED_TRACES", 3)
+    monkeypatch.setattr("fasttrace.local.index.batch.MAX_REMEMBERED_TRACES", 3)
     put(tmp_path, *(one(number, f"n{number}", number, **{f"key{number}": f"v{number % 7}", "a": number % 5, "b": number % 3})
                     for number in range(1, 60)))  # fmt: skip
     with Index(tmp_path) as index:
@@ -369,7 +379,7 @@ def test_trace_that_can_t_be_told_asks_for_more_digits(tmp_path: Path) -> None:
 
 
 def test_progress_ends_with_all_that_there_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fasttrace.local.index.writer.BATCH_SPANS", 10)
+    monkeypatch.setattr("fasttrace.local.index.batch.BATCH_SPANS", 10)
     put(tmp_path, *(one(number) for number in range(1, 50)))
     steps: list[tuple[int, int]] = []
     with Index(tmp_path) as index:

@@ -170,7 +170,7 @@ def any_term(draw: st.DrawFn) -> str:
 @given(spans=any_spans(), queries=st.lists(st.lists(any_term(), min_size=1, max_size=3), min_size=8, max_size=16))
 def test_index_and_predicate_agree(spread: bool, bits: int, spans: list[SpanData], queries: list[list[str]]) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
-        for module in ("derive", "retention", "sql", "writer"):
+        for module in ("batch", "derive", "retention", "sql"):
             patch.setattr(f"fasttrace.local.index.{module}.PART_BITS", bits)
         patch.setattr("fasttrace.local.index.intern.MAX_VALUES", 1 if spread else 64)
         put(directory, spans)

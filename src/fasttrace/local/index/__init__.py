@@ -14,8 +14,9 @@ from typing import Any, Self
 
 from fasttrace._core.types import SpanData
 from fasttrace.export import segments
-from fasttrace.local.index import database, reader
-from fasttrace.local.index.reader import Entry, Listed, TraceNotFound, is_trace_name
+from fasttrace.local.index import database, finding, reader
+from fasttrace.local.index.finding import TraceNotFound, is_trace_name
+from fasttrace.local.index.reader import Entry, Listed
 from fasttrace.local.index.retention import prune
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
@@ -109,7 +110,7 @@ class Index:
     def trace(self, trace_id: str) -> Trace:
         """One trace whole, by its full id. Raises TraceNotFound."""
         with self._lock:
-            return reader.whole(self._database, self.directory, trace_id, self.label)
+            return finding.whole(self._database, self.directory, trace_id, self.label)
 
     def find(self, which: str) -> Trace:
         """The trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
@@ -119,12 +120,12 @@ class Index:
     def resolve(self, which: str) -> str:
         """The id of the trace that ``which`` names. Raises TraceNotFound."""
         with self._lock:
-            return reader.resolve(self._database, which, self.label)
+            return finding.resolve(self._database, which, self.label)
 
     def spans(self, trace_ids: set[str]) -> list[SpanData]:
         """The spans of these traces, segment by segment in the order in which they were written."""
         with self._lock:
-            return list(reader.spans_of(self._database, self.directory, trace_ids))
+            return list(finding.spans_of(self._database, self.directory, trace_ids))
 
     def matching(self, query: Query, limit: int | None = None) -> list[str]:
         """The ids of all matching traces, the oldest first; of more than ``limit`` the newest."""

@@ -134,20 +134,21 @@ class Interner:
             found = self._resources[text] = (number, service)
         return found
 
-    def shape(self, signature: tuple[Any, ...], route: str) -> int:
+    def shape(self, signature: tuple[Any, ...]) -> int:
         """The number of a shape that is not remembered.
 
-        ``signature`` is (service, name, kind, failed, status, numbers of attributes ...).
+        ``signature`` is (service, name, kind, failed, status, route, numbers of attributes ...).
         """
         if len(self.shapes) > MAX_REMEMBERED:
             self.shapes.clear()
-        service, name, kind, failed, status, *attributes = signature
-        head, pairs = (service, to_text(name), kind, failed, status), sorted(set(attributes))
-        digest = blake2b(repr((head, route, pairs)).encode(), digest_size=16).digest()
+        service, name, kind, failed, status, route, *attributes = signature
+        head = (service, to_text(name), kind, failed, status, to_text(route))
+        pairs = sorted(set(attributes))
+        digest = blake2b(repr((head, pairs)).encode(), digest_size=16).digest()
         row = self._database.execute("SELECT id FROM shape WHERE digest = ?", (digest,)).fetchone()
         if row is None:
             columns = ", service, name, kind, error, status, route, spans"
-            number = self._number("shape", "digest", digest, columns, (*head, to_text(route), 0))
+            number = self._number("shape", "digest", digest, columns, (*head, 0))
             self._database.executemany("INSERT INTO shape_pair VALUES (?, ?)", [(pair, number) for pair in pairs])
             self._count_shape()
         else:
