@@ -109,6 +109,20 @@ def test_the_sdist_has_all_sources_and_nothing_generated(sdist: Path) -> None:
     assert generated == []
 
 
+def web_files() -> set[str]:
+    """The page's files as the wheel names them."""
+    source = ROOT / "src"
+    return {str(path.relative_to(source)) for path in (source / "fasttrace/local/web").rglob("*") if path.is_file()}
+
+
+def test_sdist_and_wheels_have_the_whole_page(sdist: Path, wheel: Path, pure_wheel: Path) -> None:
+    assert {"fasttrace/local/web/index.html", "fasttrace/local/web/vendor/manifest.json"} <= web_files()
+    for built in (wheel, pure_wheel):
+        names = zipfile.ZipFile(built).namelist()
+        assert {name for name in names if name.startswith("fasttrace/local/web/")} == web_files()
+    assert all((sdist / "src" / name).is_file() for name in web_files())
+
+
 def test_the_wheel_has_every_extension_and_nothing_generated(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     extensions = sorted(Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd")))

@@ -63,6 +63,20 @@ def test_ls_slow_lists_the_slowest_first_and_errors_only_failures(
     assert [trace["name"] for trace in listed(capsys, "--spool", str(spool), "--errors")] == ["GET /failed"]
 
 
+def test_ls_takes_a_search(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for query, found in (
+        (["dur>30ms"], ["GET /slow", "GET /failed"]),
+        (["dur>30ms", "-code=503"], ["GET /slow"]),
+        (['name~"GET*"', "status=error"], ["GET /failed"]),
+        (["wait"], ["GET /slow"]),
+    ):
+        assert [trace["name"] for trace in listed(capsys, "--spool", str(spool), *query)] == found
+    assert main(["ls", "--spool", str(spool), "service=none"]) == 0
+    assert "nothing matches 'service=none'" in capsys.readouterr().err
+    assert main(["ls", "--spool", str(spool), "dur>5"]) == 1
+    assert "'5' has no unit: use ns, us, ms, s, m or h" in capsys.readouterr().err
+
+
 def test_ls_in_words_fits_the_terminal(
     spool: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +86,7 @@ def test_ls_in_words_fits_the_terminal(
     assert [line[:41] for line in lines] == [
         "12:03:41    200   1.50 s  GET /slow    sh",
         "12:04:41    200  12.0 ms  GET /fast    sh",
-        "12:05:41    503  40.0 ms  GET /failed    ",
+        "12:05:41    503  40.0 ms  GET /failed  sh",
     ]
     assert all(len(line) <= 80 for line in lines)
 
@@ -105,14 +119,15 @@ def test_show_says_why_it_was_slow(spool: Path, capsys: pytest.CaptureFixture[st
     assert "shop is the bottleneck: 93 % of this trace (1.40 s of 1.50 s) waits for its database pool" in shown
 
 
-def test_show_json_is_otlp(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_json_has_the_tree_the_times_and_the_diagnosis(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "slow", "--json", "--spool", str(spool)]) == 0
-    request = json.loads(capsys.readouterr().out)
-    spans = [
-        span for resource in request["resourceSpans"] for scope in resource["scopeSpans"] for span in scope["spans"]
+    trace = json.loads(capsys.readouterr().out)
+    assert [(span["name"], span["depth"], span["self"]) for span in trace["spans"]] == [
+        ("GET /slow", 0, 100_000_000),
+        ("wait for db pool", 1, 1_400_000_000),
     ]
-    assert sorted(span["name"] for span in spans) == ["GET /slow", "wait for db pool"]
-    assert {len(span["traceId"]) for span in spans} == {32}
+    assert [found["rule"] for found in trace["diagnosis"]] == ["pool_wait"]
+    assert sum(end - start for span in trace["spans"] for start, end in span["path"]) == trace["duration_ns"]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +229,8 @@ def test_json_needs_no_extra(spool: Path) -> None:
     code = (
         "import sys; sys.modules['rich'] = None\nfrom fasttrace.cli import main\nraise SystemExit(main(sys.argv[1:]))"
     )
-    for command in (["ls", "--json"], ["show", "slow", "--json"]):
+    commands = (["ls"], ["show", "slow"], ["top"], ["map"], ["diff", "slow", "last"])
+    for command in ([*words, "--json"] for words in commands):
         run = subprocess.run(
             [sys.executable, "-c", code, *command, "--spool", str(spool)], capture_output=True, timeout=60, check=True
         )

@@ -21,7 +21,6 @@ def usage_error(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     [
         (["shwo", "slow"], "fasttrace: no command 'shwo'. Did you mean show?"),
         (["dmeo"], "fasttrace: no command 'dmeo'. Did you mean demo?"),
-        (["xyzzy"], "fasttrace: no command 'xyzzy': use demo, run, ls, show, doctor, sampling, collector-config"),
         (["ls", "--jsno"], "fasttrace: unknown argument --jsno. Did you mean --json?"),
         (["demo", "--request=5"], "fasttrace: unknown argument --request. Did you mean --requests?"),
         (["demo", "--requests", "many"], "fasttrace: argument --requests: 'many' is not a whole number of 1 or more"),
@@ -44,4 +43,10 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         build_parser().parse_args(["--help"])
     assert exit_info.value.code == 0
     shown = capsys.readouterr().out
-    assert all(f"\n    {name} " in shown for name in ("demo", "ls", "show", "doctor"))
+    assert all(f"\n    {name} " in shown for name in ("demo", "ls", "show", "serve", "doctor"))
+
+
+def test_command_like_no_other_is_answered_with_all_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    said = usage_error(capsys, "xyzzy").splitlines()[0]
+    assert said.startswith("fasttrace: no command 'xyzzy': use demo, ls, show")
+    assert {"tail", "top", "map", "diff"} <= set(said.partition("use ")[2].split(", "))

@@ -13,7 +13,7 @@ from sample_traces import MS, any_spans, span
 
 from fasttrace._core.types import SpanData
 from fasttrace.local.layout import layout
-from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, ORPHAN, Trace, group_traces
+from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, LATE, ORPHAN, Trace, group_traces
 
 
 @given(any_spans())
@@ -80,12 +80,13 @@ def test_times_do_not_depend_on_the_order_of_arrival(spans: list[SpanData], rand
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("shape", ["chain", "flat", "cycle", "orphans", "duplicates"])
-def test_tens_of_thousands_of_spans_of_any_shape_are_no_special_case(shape: str) -> None:
-    count = 30_000
+@pytest.mark.parametrize("shape", ["chain", "flat", "tree", "cycle", "orphans", "duplicates"])
+def test_a_hundred_thousand_spans_of_any_shape_are_no_special_case(shape: str) -> None:
+    count = 100_000 if shape == "tree" else 20_000
     shapes: dict[str, Callable[[int], int]] = {
         "chain": lambda number: number - 1,
         "flat": lambda number: 1 if number > 1 else 0,
+        "tree": lambda number: number // 8,
         "cycle": lambda number: number - 1 or count,
         "orphans": lambda number: 10**6 + number,
         "duplicates": lambda number: 0,
@@ -160,6 +161,11 @@ def test_clock_skew_is_shown_and_not_corrected() -> None:
     backwards = next(node for node in trace.nodes if BACKWARDS in node.marks)
     assert backwards.duration_ns == 0
     assert backwards.span.end_time_ns < backwards.span.start_time_ns
+
+
+def test_span_that_starts_after_its_parent_s_end_is_marked() -> None:
+    trace = Trace([span(1, 0, 0, 10, "root"), span(2, 1, 5, 50, "outlives"), span(3, 1, 20, 50, "begins later")])
+    assert [node.name for node in trace.nodes if LATE in node.marks] == ["begins later"]
 
 
 def test_root_is_the_span_without_a_parent_even_if_an_orphan_starts_earlier() -> None:

@@ -71,6 +71,16 @@ def test_deep_traces_keep_their_names_readable() -> None:
     assert any("level 250" in line for line in lines)
 
 
+def test_header_says_why_the_trace_was_kept_and_where_it_ran_if_there_is_room() -> None:
+    data = traces.span(1, 0, 0, 10, "GET /", "web", fasttrace__keep_reason="latency")
+    data.resource = {**data.resource, "service.version": "1.4\x1b[31m", "cloud.region": "eu-west-1"}
+    assert render_trace(Trace([data]), Pen(120))[1].plain.endswith(
+        "12:03:41 · kept: latency · 1.4\ufffd[31m · eu-west-1"
+    )
+    narrow = render_trace(Trace([data]), Pen(60))[1].plain
+    assert "kept" not in narrow
+
+
 def test_long_traces_say_how_much_is_not_shown() -> None:
     spans = [traces.span(n, 1 if n > 1 else 0, n, n + 1, f"call {n}") for n in range(1, 102)]
     lines = [line.plain for line in render_trace(Trace(spans), Pen(80), max_rows=50)]

@@ -1,15 +1,14 @@
-"""The spool's reader: summaries, whole traces, and what is written meanwhile."""
+"""The spool's reader: all spans, what is written meanwhile, and traces in brief."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from sample_traces import span
 
 import fasttrace
 from fasttrace.export import SpoolExporter, segments
-from fasttrace.local.store import Store, Summary, TraceNotFound
+from fasttrace.local.store import Store, Summary
 
 
 def record(directory: Path, *names: str) -> None:
@@ -23,25 +22,16 @@ def record(directory: Path, *names: str) -> None:
 
 def test_directory_that_is_not_there_is_empty_and_stays_so(tmp_path: Path) -> None:
     store = Store(tmp_path / "none")
-    assert store.summaries() == []
+    assert list(store.spans()) == []
     assert list(store.tail().read()) == []
     assert not (tmp_path / "none").exists()
 
 
-def test_traces_of_all_segments_are_found(tmp_path: Path) -> None:
+def test_spans_of_all_segments_are_read(tmp_path: Path) -> None:
     record(tmp_path, "first", "second")
     record(tmp_path, "third")
     assert len(segments.paths(tmp_path)) == 2
-    summaries = Store(tmp_path).summaries()
-    assert [summary.name for summary in summaries] == ["first", "second", "third"]
-    trace = Store(tmp_path).find(summaries[1].trace_id[:12])
-    assert trace.root.name == "second"
-
-
-def test_memory_is_bounded_by_the_number_of_traces(tmp_path: Path) -> None:
-    record(tmp_path, *(f"trace {number}" for number in range(20)))
-    summaries = Store(tmp_path).summaries(max_traces=5)
-    assert [summary.name for summary in summaries] == [f"trace {number}" for number in range(15, 20)]
+    assert [data.name for data in Store(tmp_path).spans()] == ["first", "second", "third"]
 
 
 def test_torn_end_of_a_segment_is_left_out(tmp_path: Path) -> None:
@@ -49,7 +39,7 @@ def test_torn_end_of_a_segment_is_left_out(tmp_path: Path) -> None:
     record(tmp_path, "torn")
     last = Path(segments.paths(tmp_path)[-1])
     last.write_bytes(last.read_bytes()[:-3])
-    assert [summary.name for summary in Store(tmp_path).summaries()] == ["whole"]
+    assert [data.name for data in Store(tmp_path).spans()] == ["whole"]
 
 
 def test_tail_gives_what_is_new_and_gives_it_once(tmp_path: Path) -> None:
@@ -59,13 +49,6 @@ def test_tail_gives_what_is_new_and_gives_it_once(tmp_path: Path) -> None:
     record(tmp_path, "after")
     assert [data.name for data in tail.read()] == ["after"]
     assert list(tail.read()) == []
-
-
-def test_ambiguous_prefix_asks_for_more_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
-    monkeypatch.setattr(store, "summaries", lambda: [Summary(f"abcd{number:028x}") for number in range(2)])
-    with pytest.raises(TraceNotFound, match="2 traces begin with abcd: give more digits, for example abcd0000"):
-        store.find("abcd")
 
 
 def test_summary_takes_name_status_and_duration_from_the_root_whenever_it_comes() -> None:

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
-from fasttrace.cli.warnings import warn_of_unreadable
-from fasttrace.local.store import Store, Summary
+from fasttrace.cli.opening import open_index, print_json, say_nothing_found
+from fasttrace.local import api
+from fasttrace.local.search import parse
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List traces, newest last, or the slowest first; an empty list is not an error."""
-    store = Store(arguments.spool)
-    everything = store.summaries()
-    warn_of_unreadable(store)
-    chosen = _choose(everything, arguments)
+    """List traces, newest last, or the slowest first; an empty list is not an error. Raises SearchError."""
+    query = " ".join([*arguments.query, *(["trace.errors>0"] if arguments.errors else [])])
+    parse(query)  # before anything is read
+    index = open_index(arguments)
+    order = "slowest" if arguments.slow else "newest"
     if arguments.json:
-        json.dump([summary.to_dict() for summary in chosen], sys.stdout, indent=2)
-        print()
+        found = api.traces(index, query, arguments.limit, order=order)["traces"]
+        print_json(found if arguments.slow else found[::-1])
         return 0
     from fasttrace.local.listing import render_list
     from fasttrace.local.terminal import pen_for, print_lines
 
-    print_lines(render_list(chosen, pen_for(sys.stdout)))
-    if not chosen:
-        what = "no failed traces" if arguments.errors and everything else "no traces"
-        print(f"fasttrace: {what} in {store.label}; `fasttrace demo` makes some", file=sys.stderr)
-    elif len(everything) > len(chosen) and not arguments.errors:
-        print(f"{len(chosen)} of {len(everything)} traces in {store.label}; --limit shows more", file=sys.stderr)
+    rows, following, total = index.page(parse(query), arguments.limit, order=order)
+    print_lines(render_list(rows if arguments.slow else rows[::-1], pen_for(sys.stdout)))
+    if not rows:
+        say_nothing_found(index, query)
+    elif following:
+        of = f" of {total:,}" if total is not None else ""
+        print(f"{len(rows):,}{of} traces in {index.label}; --limit shows more", file=sys.stderr)
     return 0
-
-
-def _choose(summaries: list[Summary], arguments: argparse.Namespace) -> list[Summary]:
-    if arguments.slow:
-        return sorted(summaries, key=lambda summary: -summary.duration_ns)[: arguments.limit]
-    if arguments.errors:
-        summaries = [summary for summary in summaries if summary.errors]
-    return summaries[-arguments.limit :]

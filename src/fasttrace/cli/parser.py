@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -16,10 +18,19 @@ first steps:
   fasttrace ls --slow            the slowest traces
   fasttrace show slow            the slowest one as a waterfall
   fasttrace show 4bf92f35        a trace by the start of its id
+  fasttrace tail                 traces as they come
+  fasttrace top                  what the services are asked for, and what is slow
+  fasttrace map                  who calls whom
+  fasttrace diff 4bf92f35 slow   what of the second trace takes longer
+  fasttrace serve --open         the same and more in the browser
   fasttrace doctor               what is configured here, and what is wrong with it
   fasttrace sampling boost 100% --for 10m
                                  every trace of every process here, for ten minutes
 """
+
+
+# `-service=shop` is a term of a search, turned round, and no option.
+_TURNED_TERM = re.compile(r"-[A-Za-z_.][\w.\-/]*[=!<>~]")
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,7 +42,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, argv: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Read the arguments; an unknown option is answered with the nearest one of its command."""
-        arguments, unknown = self.parse_known_args(argv, namespace)
+        words = [f" {word}" if _TURNED_TERM.match(word) else word for word in (sys.argv[1:] if argv is None else argv)]
+        arguments, unknown = self.parse_known_args(words, namespace)
         if unknown:
             parser: Parser = getattr(arguments, "parser", self)
             word = unknown[0].partition("=")[0]
@@ -51,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 def _suggest(word: str, known: Sequence[str]) -> str:
     matches = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f". Did you mean {matches[0]}?" if matches else f": use {', '.join(known)}" if len(known) < 9 else ""
+    return f". Did you mean {matches[0]}?" if matches else f": use {', '.join(known)}" if len(known) < 30 else ""
 
 
 def _count(text: str) -> int:
@@ -104,6 +116,17 @@ def _time(text: str) -> float:
     return float(_read(reading.seconds, text))
 
 
+def _percent(text: str) -> float:
+    """A share that may be above 1: 10%, 0.1, 250%."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: use 10% or 0.1")
+    return share
+
+
 def _trace_id(text: str) -> int:
     """A whole trace id."""
     from fasttrace.sampling import reading
@@ -132,6 +155,13 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_ls(commands)
     _add_show(commands)
+    _add_tail(commands)
+    _add_top(commands)
+    _add_map(commands)
+    _add_diff(commands)
+    _add_export(commands)
+    _add_import(commands)
+    _add_serve(commands)
     _add_doctor(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
@@ -197,11 +227,13 @@ def _add_run(commands: Any) -> None:
 
 def _add_ls(commands: Any) -> None:
     ls = _command(commands, "ls", "list the traces of the spool, newest last")
+    _add_query(ls)
     order = ls.add_mutually_exclusive_group()
     order.add_argument("--slow", action="store_true", help="the slowest, slowest first")
     order.add_argument("--errors", action="store_true", help="only traces with a failed span")
     ls.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default: 20)")
     ls.add_argument("--json", action="store_true", help="a JSON list of objects")
+    ls.epilog = _SEARCH_EXAMPLES
 
 
 def _add_show(commands: Any) -> None:
@@ -209,7 +241,148 @@ def _add_show(commands: Any) -> None:
     show.add_argument(
         "trace", metavar="TRACE", help="the start of a trace id, `slow` for the slowest, `last` for the newest"
     )
-    show.add_argument("--json", action="store_true", help="the trace's spans as OTLP JSON")
+    show.add_argument(
+        "--rows", type=_count, default=400, metavar="N", help="at most so many rows of the waterfall (default: 400)"
+    )
+    show.add_argument("--unfold", action="store_true", help="a row for each of like spans")
+    show.add_argument("--json", action="store_true", help="a JSON object: spans in tree order, times, diagnosis")
+
+
+_SEARCH = "what to look for, such as: service=inventory 'dur>500ms' status=error (default: everything)"
+
+
+_SEARCH_EXAMPLES = """\
+searches:
+  fasttrace ls service=inventory 'dur>500ms'      a span of this service, longer than this
+  fasttrace ls status=error -service=shipping     a failed span of another service
+  fasttrace ls 'http.route~"/orders*"' 'code>=500'
+  fasttrace ls 'order.id=4711'                    any attribute, of the span or its resource
+  fasttrace ls 'trace.dur>2s' 'trace.errors>0'    the whole trace
+  fasttrace ls '"card declined"'                  a text, in names and attributes
+"""
+
+
+def _add_query(command: Parser) -> None:
+    command.add_argument("query", nargs="*", metavar="SEARCH", help=_SEARCH)
+
+
+def _add_last(command: Parser) -> None:
+    command.add_argument("--last", type=_time, metavar="TIME", help="only traces of this time, such as 5m or 1h")
+
+
+def _add_tail(commands: Any) -> None:
+    tail = _command(commands, "tail", "show traces as they come, one line each")
+    _add_query(tail)
+    tail.add_argument("--errors", action="store_true", help="only traces with a failed span")
+    tail.add_argument("--count", type=_count, metavar="N", help="end after so many traces")
+    tail.add_argument("--for", dest="seconds", type=_time, metavar="TIME", help="end after a time, such as 30s or 5m")
+    tail.add_argument("--json", action="store_true", help="a JSON object on each line")
+
+
+def _add_top(commands: Any) -> None:
+    top = _command(
+        commands, "top", "show what the services are asked for, by what takes the time; drawn again and again"
+    )
+    _add_query(top)
+    top.add_argument(
+        "--by",
+        choices=("self", "p95", "errors", "time", "calls"),
+        default="self",
+        help="what comes first: most time of their own (self, the default), the slowest, most failures, most time with "
+        "all that they call, most calls",
+    )
+    _add_last(top)
+    top.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="S", help="seconds between two looks (default: 2)"
+    )
+    top.add_argument("--once", action="store_true", help="print it once and end, as without a terminal")
+    top.add_argument("--limit", type=_count, default=40, metavar="N", help="with --once, so many routes (default: 40)")
+    top.add_argument("--json", action="store_true", help="a JSON object, once")
+
+
+def _add_map(commands: Any) -> None:
+    service_map = _command(commands, "map", "show who calls whom, how often, how slow and with how many failures")
+    _add_query(service_map)
+    _add_last(service_map)
+    service_map.add_argument("--json", action="store_true", help="a JSON object: nodes and edges")
+
+
+_DIFF_EXAMPLES = """\
+examples:
+  fasttrace diff 4bf92f35 slow                        two traces
+  fasttrace diff 20m..10m 10m..                       the last ten minutes, and those before
+  fasttrace diff 12:00..12:05 12:05..12:10
+  fasttrace diff 'service.version=1' 'service.version=2'
+  fasttrace diff --fail-over 10% 20m..10m 10m..       exit code 3 when it has become slower by a tenth
+"""
+
+
+def _add_diff(commands: Any) -> None:
+    diff = _command(commands, "diff", "compare two traces, or two groups of them: what takes longer in the second")
+    diff.epilog = _DIFF_EXAMPLES
+    diff.add_argument("a", metavar="A", help="a trace, as for show; a range of time; or a search")
+    diff.add_argument("b", metavar="B", help="the same")
+    diff.add_argument(
+        "--limit", type=_count, default=200, metavar="N", help="of each group the newest so many traces (default: 200)"
+    )
+    diff.add_argument(
+        "--fail-over", type=_percent, metavar="SHARE", help="exit code 3 when b is slower than a by more, such as 10%%"
+    )
+    diff.add_argument("--json", action="store_true", help="a JSON object")
+
+
+_FORMATS = ("otlp-json", "otlp", "jaeger", "zipkin", "perfetto", "html")
+
+_EXPORT_EXAMPLES = """\
+examples:
+  fasttrace export 4bf92f35 -o bug.otlp.jsonl         one trace, as OTLP in JSON
+  fasttrace export slow -o slow.perfetto.json         for https://ui.perfetto.dev, or speedscope
+  fasttrace export status=error -o failed.jaeger.json what a search finds, for Jaeger's user interface
+  fasttrace export slow --html -o slow.html           a page in one file, to send and to look at anywhere
+  fasttrace export -o everything.otlp.gz              protobuf, packed
+"""
+
+
+def _add_export(commands: Any) -> None:
+    export = _command(commands, "export", "write traces for other tools")
+    export.epilog = _EXPORT_EXAMPLES
+    export.add_argument(
+        "query", nargs="*", metavar="TRACE", help="a trace, as for show, or a search, as for ls (default: everything)"
+    )
+    export.add_argument("-o", "--output", metavar="FILE", help="the file; .gz packs it (default: standard output)")
+    export.add_argument(
+        "--format", choices=_FORMATS, help="the format (default: what the file's name says, else otlp-json)"
+    )
+    export.add_argument("--html", dest="format", action="store_const", const="html", help="a page in one file")
+    export.add_argument("--limit", type=_count, metavar="N", help="only the newest so many")
+
+
+def _add_import(commands: Any) -> None:
+    reading = _command(commands, "import", "read other tools' files into the spool")
+    reading.add_argument(
+        "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
+    )
+    reading.add_argument("--format", choices=_FORMATS[:-2], help="the format (default: what is found inside)")
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _command(commands, "serve", "show the traces of the spool in a browser")
+    serve.add_argument(
+        "--port", type=_port, default=4320, metavar="PORT", help="the page's port, 0 for any free one (default: 4320)"
+    )
+    serve.add_argument(
+        "--otlp", type=_port, metavar="PORT", help="receive OTLP/HTTP here, too; exporters send to 4318 by default"
+    )
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="the address to listen on (default: 127.0.0.1); any but the loopback asks everybody for a token",
+    )
+    serve.add_argument(
+        "--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)"
+    )
 
 
 def _add_doctor(commands: Any) -> None:

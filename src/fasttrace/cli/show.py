@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
-from fasttrace.cli.warnings import warn_of_unreadable
-from fasttrace.local.store import Store
+from fasttrace.cli.opening import open_index, print_json
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the trace that was asked for; raises TraceNotFound when there is none, or more than one."""
-    store = Store(arguments.spool)
-    trace = store.find(arguments.trace)
-    warn_of_unreadable(store)
+    index = open_index(arguments)
+    trace = index.find(arguments.trace)
     if arguments.json:
-        from fasttrace.export.otlp_json import to_otlp_json
+        from fasttrace.local import api
 
-        json.dump(to_otlp_json([node.span for node in trace.nodes]), sys.stdout, indent=2)
-        print()
+        print_json(api.trace(index, trace.trace_id))
         return 0
-    from fasttrace.local.diagnosis import diagnose
-    from fasttrace.local.render import render_diagnosis, render_trace
+    from fasttrace.local.diagnosis import findings
+    from fasttrace.local.neighbours import neighbours
+    from fasttrace.local.render import render_findings, render_trace
     from fasttrace.local.terminal import pen_for, print_lines
 
     pen = pen_for(sys.stdout)
-    print_lines([*render_trace(trace, pen), pen.line(), *render_diagnosis(diagnose([trace], "this trace"), pen)])
+    found = findings(trace, neighbours=neighbours(index, trace))
+    lines = render_trace(trace, pen, max_rows=arguments.rows, fold=not arguments.unfold)
+    print_lines([*lines, pen.line(), *render_findings(found, pen)])
     return 0

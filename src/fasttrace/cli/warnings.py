@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import Protocol
 
-from fasttrace.local.store import Store
 from fasttrace.local.text import plural
 
 
-def warn_of_unreadable(store: Store) -> None:
+class _Readable(Protocol):
+    @property
+    def unreadable(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+
+
+def warn_of_unreadable(store: _Readable) -> None:
     """Say on standard error that something in the spool is not what it should be."""
     if store.unreadable:
         batches = plural(store.unreadable, "batch", "batches")

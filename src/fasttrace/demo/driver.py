@@ -19,6 +19,8 @@ from fasttrace.demo.processes import DemoError, Shop
 from fasttrace.errors import SpoolError
 from fasttrace.export import SpoolExporter
 from fasttrace.local.diagnosis import diagnose
+from fasttrace.local.index import Index
+from fasttrace.local.model import Trace, group_traces
 from fasttrace.local.render import render_diagnosis, render_trace
 from fasttrace.local.store import Store
 from fasttrace.local.terminal import QUIET, Pen, pen_for, print_lines
@@ -117,7 +119,9 @@ class Demo:
 
     def _verdict(self, trace_ids: list[str]) -> None:
         """The slowest trace and the cause, both from the bytes in the spool."""
-        traces = list(self.store.traces(set(trace_ids)).values())
+        with Index(self.store.directory) as index:
+            index.refresh()
+            traces = [Trace(spans) for spans in group_traces(index.spans(set(trace_ids))).values()]
         if not traces:
             raise DemoError(f"no spans have arrived in {self.store.label}: nothing can be shown")
         slowest = max(traces, key=lambda trace: trace.duration_ns)

@@ -16,6 +16,7 @@ ORPHAN = "orphan"  # names a parent that is not among the spans
 DUPLICATE = "duplicate"  # a second, different span with the id of another
 CYCLE = "cycle"  # would be its own ancestor; stands where the cycle was cut
 EARLY = "early"  # starts before its parent: clocks differ
+LATE = "late"  # starts after its parent has ended: left running, or clocks differ
 BACKWARDS = "backwards"  # ends before it starts
 
 # Two processes of one machine compute their clock offsets this far apart without anything being wrong.
@@ -154,6 +155,16 @@ class Trace:
         """The span ids that are named as a parent and were not received, in order of first mention."""
         return list(dict.fromkeys(node.span.parent_span_id for node in self.roots if ORPHAN in node.marks))
 
+    @cached_property
+    def path_below_ns(self) -> list[int]:
+        """For each span, by its index, how much of the critical path lies in it and below it."""
+        times = [0] * len(self.nodes)
+        for node in reversed(self.nodes):  # children before their parents
+            times[node.index] += node.path_time_ns
+            if node.parent is not None:
+                times[node.parent.index] += times[node.index]
+        return times
+
     @property
     def status_text(self) -> str:
         """The HTTP status of the root, else ``error`` when the root failed, else ``ok``."""
@@ -203,6 +214,8 @@ def _link(nodes: list[Node]) -> list[Node]:
             node.parent.children.append(node)
             if node.start_ns < node.parent.start_ns - CLOCK_TOLERANCE_NS:
                 node.marks.add(EARLY)
+            elif node.start_ns > node.parent.end_ns + CLOCK_TOLERANCE_NS:
+                node.marks.add(LATE)
     for node in nodes:
         node.children.sort(key=_order)
     return sorted(roots, key=_order)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from fasttrace._core.types import SpanData, SpanKind
+
+# What makes the names of like operations differ: numbers and long identifiers.
+VARIABLE = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\b[0-9a-fA-F]{16,}\b|\d+")
 
 
 def is_outgoing_http(span: SpanData) -> bool:

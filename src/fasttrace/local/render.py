@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from textwrap import wrap
 
+from fasttrace._core.storing import KEEP_REASON
 from fasttrace._core.types import Event
 from fasttrace.local import bars
 from fasttrace.local.diagnosis import Diagnosis
 from fasttrace.local.layout import Row, layout
-from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, Node, Trace
+from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, LATE, Node, Trace
 from fasttrace.local.operation import http_path, is_outgoing_http
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
 from fasttrace.local.text import clean, format_duration, format_percent, plural
 from fasttrace.local.waits import is_pool_wait
 
 MAX_ROWS = 400
+
+PLACE_KEYS = (
+    "service.version", "deployment.environment.name", "deployment.environment", "k8s.pod.name", "cloud.region",
+)  # fmt: skip
 MAX_EVENTS = 3
 SELF_WIDTH = 8
 SHARE_WIDTH = 8
@@ -25,21 +30,20 @@ SHARE_WIDTH = 8
 MIN_SHARE = 0.25
 
 
-def render_trace(trace: Trace, pen: Pen, max_rows: int = MAX_ROWS) -> list[Text]:
+def render_trace(trace: Trace, pen: Pen, max_rows: int = MAX_ROWS, *, fold: bool = True) -> list[Text]:
     """A trace as lines for a terminal: at most ``max_rows`` rows, and what was left out said."""
-    return _Waterfall(trace, pen, max_rows).lines()
+    return _Waterfall(trace, pen, max_rows, fold).lines()
 
 
 class _Waterfall:
-    def __init__(self, trace: Trace, pen: Pen, max_rows: int) -> None:
+    def __init__(self, trace: Trace, pen: Pen, max_rows: int, fold: bool) -> None:
         self.trace = trace
         self.pen = pen
-        rows = layout(trace)
+        rows = layout(trace) if fold else layout(trace, min_fold=len(trace.nodes) + 1)
         self.hidden_rows = max(0, len(rows) - max_rows)
         self.rows = rows[:max_rows]
         self.busiest = max((row for row in rows if row.nodes), key=lambda row: row.path_time_ns)
-        for service in trace.services:
-            pen.hue(service)
+        pen.learn(trace.services)
         share = SHARE_WIDTH if pen.width >= 80 else 0
         longest_service = max(pen.cells(service) for service in trace.services)
         self.service_width = min(longest_service, 10 if pen.width < 80 else 16)
@@ -81,7 +85,11 @@ class _Waterfall:
             yield pen.line(*title)
             yield pen.line((pen.fit(summary, pen.width - len(failed)), QUIET), (failed, ERROR))
         started = datetime.fromtimestamp(trace.start_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
-        yield pen.line((f"trace {trace.trace_id}  {started}", QUIET))
+        told = f"trace {trace.trace_id}  {started}"
+        for fact in _facts(trace):
+            if pen.cells(f"{told} · {fact}") <= pen.width:
+                told += f" · {pen.text(fact)}"
+        yield pen.line((told, QUIET))
 
     def scale(self) -> Text:
         pen = self.pen
@@ -180,6 +188,15 @@ class _Waterfall:
         return self.pen.width - self.service_width - 1
 
 
+def _facts(trace: Trace) -> Iterator[str]:
+    """Why the trace was kept, and where its root ran."""
+    reasons = dict.fromkeys(str(node.span.attributes.get(KEEP_REASON, "")) for node in trace.nodes)
+    if any(reasons):
+        yield f"kept: {', '.join(reason for reason in reasons if reason)}"
+    resource = trace.root.span.resource
+    yield from (str(resource[key]) for key in PLACE_KEYS if resource.get(key))
+
+
 def _failure(row: Row) -> str:
     codes = {node.status_text for node in row.nodes} - {"error"}
     return f"✖ {codes.pop()}" if len(codes) == 1 else "✖"
@@ -225,6 +242,9 @@ def _oddities(node: Node, count: int) -> Iterator[tuple[str, str]]:
         yield f"! its parent {node.span.parent_span_id} is below it: the cycle is cut here", QUIET
     if DUPLICATE in node.marks:
         yield f"! another span has the same id {node.span.span_id}", QUIET
+    if LATE in node.marks and node.parent is not None and count == 1:
+        late = format_duration(node.start_ns - node.parent.end_ns)
+        yield f"! starts {late} after its parent has ended (left running, or clocks differ)", QUIET
     if EARLY in node.marks and node.parent is not None and count == 1:
         early = format_duration(node.parent.start_ns - node.start_ns)
         yield f"! starts {early} before its parent (clocks differ)", QUIET
@@ -245,9 +265,23 @@ def _event(node: Node, event: Event) -> tuple[str, str]:
 
 def render_diagnosis(diagnosis: Diagnosis, pen: Pen) -> list[Text]:
     """The sentence, wrapped to the pen's width, and the span it rests on."""
-    lines = wrap(pen.text(f"Diagnosis: {diagnosis.sentence}"), pen.width)
     evidence = diagnosis.evidence
+    lines = wrap(pen.text(f"Diagnosis: {diagnosis.sentence}"), pen.width)
     return [
         *(pen.line((line, "bold")) for line in lines),
         pen.line((f"evidence: span {evidence.span.span_id} in trace {evidence.span.trace_id}"[: pen.width], QUIET)),
     ]
+
+
+def render_findings(found: Sequence[Diagnosis], pen: Pen) -> list[Text]:
+    """All that was found, the first one in bold, each with the span that it rests on."""
+    lines: list[Text] = []
+    for place, diagnosis in enumerate(found):
+        sentence = wrap(
+            pen.text(f"{'Diagnosis' if place == 0 else 'Also'}: {diagnosis.sentence}"),
+            pen.width,
+            subsequent_indent="  ",
+        )
+        lines += [pen.line((line, "bold" if place == 0 else "")) for line in sentence]
+        lines.append(pen.line((f"  see span {diagnosis.evidence.span.span_id}", QUIET)))
+    return lines

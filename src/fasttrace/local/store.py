@@ -1,25 +1,15 @@
-"""The reader of the local spool: which traces are there, and one of them whole."""
+"""The spool itself, read from its beginning or followed at its end; the index answers questions about it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData, StatusCode
-from fasttrace.errors import FasttraceError
 from fasttrace.export import segments, spool
-from fasttrace.local.model import Trace
-
-# A summary takes about half a kilobyte; beyond this the traces that began first are forgotten.
-MAX_TRACES = 100_000
-MIN_PREFIX = 4
-
-
-class TraceNotFound(FasttraceError):
-    """No trace, or more than one, answers to what was asked for; the text says what to do."""
 
 
 class Summary:
@@ -96,13 +86,11 @@ class Store:
     """Reads a spool directory; nothing is kept between calls, so that it may be written meanwhile.
 
     ``directory`` is the spool's; None is ``FASTTRACE_SPOOL_DIR``, else the default one. A directory
-    that is not there is an empty store. ``unreadable`` counts the requests that could not be decoded
-    in the last reading: they are left out.
+    that is not there is an empty store. What can't be decoded is left out.
     """
 
-    def __init__(self, directory: str | Path | None = None) -> None:
+    def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self.directory = Path(directory or os.environ.get("FASTTRACE_SPOOL_DIR") or spool.default_directory())
-        self.unreadable = 0
 
     @property
     def label(self) -> str:
@@ -114,71 +102,13 @@ class Store:
 
     def spans(self) -> Iterator[SpanData]:
         """All spans in the order in which they were written, one segment in memory at a time."""
-        self.unreadable = 0
         for request in segments.requests(self.directory):
-            try:
-                spans = decode.decode_request(request)
-            except DecodeError:
-                self.unreadable += 1
-            else:
-                yield from spans
-
-    def summaries(self, max_traces: int = MAX_TRACES) -> list[Summary]:
-        """Every trace in brief, the newest last; of more than ``max_traces`` those heard of last."""
-        found: dict[str, Summary] = {}
-        for span in self.spans():
-            summary = found.get(span.trace_id)
-            if summary is None:
-                if len(found) >= max_traces:
-                    del found[next(iter(found))]
-                summary = found[span.trace_id] = Summary(span.trace_id)
-            summary.add(span)
-        return sorted(found.values(), key=lambda summary: (summary.start_ns, summary.trace_id))
-
-    def traces(self, trace_ids: set[str]) -> dict[str, Trace]:
-        """The traces with these ids, whole, read in one pass; those that are not there are left out."""
-        spans: dict[str, list[SpanData]] = {trace_id: [] for trace_id in trace_ids}
-        for span in self.spans():
-            if span.trace_id in spans:
-                spans[span.trace_id].append(span)
-        return {trace_id: Trace(found) for trace_id, found in spans.items() if found}
+            with suppress(DecodeError):
+                yield from decode.decode_request(request)
 
     def tail(self) -> Tail:
         """A reader of what is written from now on."""
         return Tail(self.directory)
-
-    def find(self, which: str) -> Trace:
-        """The trace that ``which`` names: the start of its id, ``slow`` (the slowest) or ``last`` (the newest).
-
-        Raises TraceNotFound when there is none, or more than one.
-        """
-        trace_id = self._resolve(which)
-        return self.traces({trace_id})[trace_id]
-
-    def _resolve(self, which: str) -> str:
-        summaries = self.summaries()
-        if not summaries:
-            raise TraceNotFound(
-                f"no traces in {self.label}: run `fasttrace demo`, or an application that calls "
-                "fasttrace.configure(); --spool names another directory"
-            )
-        if which in _CHOICES:
-            return _CHOICES[which](summaries).trace_id
-        prefix = which.lower()
-        if len(prefix) < MIN_PREFIX or not all(char in "0123456789abcdef" for char in prefix):
-            raise TraceNotFound(
-                f"{which!r} is not the start of a trace id ({MIN_PREFIX} hexadecimal digits or more), "
-                "nor `slow` or `last`"
-            )
-        matches = [summary.trace_id for summary in summaries if summary.trace_id.startswith(prefix)]
-        if not matches:
-            raise TraceNotFound(f"no trace in {self.label} begins with {which}: `fasttrace ls` lists what is there")
-        if len(matches) > 1:
-            raise TraceNotFound(
-                f"{len(matches)} traces begin with {which}: give more digits, "
-                f"for example {matches[0][: len(prefix) + 4]}"
-            )
-        return matches[0]
 
 
 class Tail:
@@ -202,9 +132,3 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
-
-
-_CHOICES: dict[str, Callable[[list[Summary]], Summary]] = {
-    "slow": lambda summaries: max(summaries, key=lambda summary: summary.duration_ns),
-    "last": lambda summaries: summaries[-1],
-}

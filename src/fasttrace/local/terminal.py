@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import IO, TYPE_CHECKING
@@ -19,12 +20,15 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ERROR", "QUIET", "Pen", "Text", "pen_for", "print_lines", "shows_unicode", "terminal_width"]
+__all__ = [
+    "ERROR", "QUIET", "Pen", "Text", "escaped", "is_coloured", "is_terminal", "pen_for", "print_lines", "shows_unicode",
+    "terminal_width",
+]  # fmt: skip
 
 MIN_WIDTH, MAX_WIDTH, PIPE_WIDTH = 60, 200, 100
 
-# No red: red is for errors.
-HUES = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green", "bright_blue")
+# No red: red is for errors. No blue: nobody can read it on black.
+HUES = ("cyan", "magenta", "green", "yellow", "bright_blue", "bright_cyan", "bright_magenta", "bright_green")
 ERROR = "bold red"
 QUIET = "bright_black"
 
@@ -61,6 +65,11 @@ class Pen:
     def hue(self, service: str) -> str:
         """The colour of a service: the same within one output, in the order of first use."""
         return self._hues.setdefault(service, HUES[len(self._hues) % len(HUES)])
+
+    def learn(self, services: Iterable[str]) -> None:
+        """Give these services their colours, by name: the same in every output that has the same services."""
+        for service in sorted(set(services)):
+            self.hue(service)
 
     def line(self, *parts: tuple[str, str]) -> Text:
         """One line of (text, style) parts; the parts are expected to be fitted already."""
@@ -108,15 +117,28 @@ def pen_for(stream: IO[str]) -> Pen:
     return Pen(terminal_width(stream), shows_unicode(stream))
 
 
-def print_lines(lines: Iterable[Text], stream: IO[str] | None = None) -> None:
-    """Write lines; in colour on a terminal unless ``NO_COLOR`` is set, or if ``FORCE_COLOR`` is."""
-    stream = sys.stdout if stream is None else stream
-    colour = (is_terminal(stream) or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
-    if not colour:
-        stream.write("".join(f"{line.plain}\n" for line in lines))
-        stream.flush()
-        return
-    console = Console(file=stream, width=MAX_WIDTH + 1, force_terminal=True, highlight=False, legacy_windows=False)
+def is_coloured(stream: IO[str]) -> bool:
+    """Whether lines are written in colour: on a terminal unless ``NO_COLOR`` is set, or if ``FORCE_COLOR`` is."""
+    return (is_terminal(stream) or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
+
+
+def escaped(lines: Iterable[Text]) -> list[str]:
+    """Lines with the escape sequences of their colours."""
+    console = Console(
+        file=io.StringIO(), width=MAX_WIDTH + 1, force_terminal=True, highlight=False, legacy_windows=False
+    )
+    found = []
     for line in lines:
-        console.print(line, end="\n", soft_wrap=True)
+        with console.capture() as capture:
+            console.print(line, end="", soft_wrap=True)
+        found.append(capture.get())
+    return found
+
+
+def print_lines(lines: Iterable[Text], stream: IO[str] | None = None) -> None:
+    """Write lines, in colour where that is wanted."""
+    stream = sys.stdout if stream is None else stream
+    lines = list(lines)
+    texts = escaped(lines) if is_coloured(stream) else [line.plain for line in lines]
+    stream.write("".join(f"{text}\n" for text in texts))
     stream.flush()

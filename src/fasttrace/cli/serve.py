@@ -1,0 +1,65 @@
+"""``fasttrace serve``: the page, and with ``--otlp`` a receiver for services in any language."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import webbrowser
+from contextlib import suppress
+
+from fasttrace.errors import ConfigurationError, MissingExtraError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C. Raises MissingExtraError without the viewer extra, ServeError for a port that is taken."""
+    try:
+        from fasttrace.local.server.app import build
+        from fasttrace.local.server.guard import is_loopback
+        from fasttrace.local.server.receiver import Receiver
+        from fasttrace.local.server.run import listen, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("fasttrace"):
+            raise
+        raise MissingExtraError("fasttrace serve", "viewer") from error
+    from fasttrace.export import segments
+    from fasttrace.export.spool import SpoolExporter
+    from fasttrace.local.index import Index
+    from fasttrace.local.store import Store
+
+    token = arguments.token
+    if token is not None and len(token) < 16:
+        raise ConfigurationError("--token: use 16 characters or more")
+    if not is_loopback(arguments.host):
+        token = token or secrets.token_urlsafe(24)
+    directory = Store(arguments.spool).directory
+    with suppress(OSError):  # one that can't be made is shown as empty
+        segments.make_directory(os.fspath(directory))
+    sockets = [listen(arguments.host, arguments.port, "--port")]
+    receiver = None
+    if arguments.otlp is not None:
+        sockets.append(listen(arguments.host, arguments.otlp, "--otlp"))
+        receiver = Receiver(SpoolExporter(directory))
+    app = build(lambda: Index(arguments.spool), receiver=receiver, token=token)
+    address = _address(arguments.host, sockets[0])
+
+    def announce() -> None:
+        page = f"{address}/?token={token}" if token else f"{address}/"
+        print(f"fasttrace: {page}  (Ctrl-C ends it)", flush=True)
+        if receiver is not None:
+            key = f"  with the header Authorization: Bearer {token}" if token else ""
+            print(f"fasttrace: OTLP/HTTP at {_address(arguments.host, sockets[1])}/v1/traces{key}", flush=True)
+        if arguments.open:
+            webbrowser.open(page)
+
+    serve(app, sockets, announce)
+    return 0
+
+
+def _address(host: str, bound: socket.socket) -> str:
+    port = bound.getsockname()[1]
+    return f"http://[{host.strip('[]')}]:{port}" if ":" in host else f"http://{host}:{port}"

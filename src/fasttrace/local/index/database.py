@@ -1,0 +1,111 @@
+"""The index's file: opened, made, and made anew when it is damaged or has been deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from fasttrace.errors import SpoolError
+from fasttrace.local.index.schema import TABLES, VERSION
+
+NAME = f"index-{VERSION}.sqlite"
+BUSY_SECONDS = 60.0
+CACHE_KIB = 32 * 1024
+# Larger than SQLite's own: while much is read in, the same pages change again and again.
+CHECKPOINT_PAGES = 8192
+
+
+class IndexUnusable(SpoolError):
+    """The index can't be read or written; the text says what to do."""
+
+
+def connect(directory: Path) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
+    """A connection, and the device and inode of its file.
+
+    Where there is no folder, or none that we may write, the index is a file that vanishes with the connection.
+    """
+    path = directory / NAME
+    inode = _prepare(path)
+    if inode is None:
+        return _open(""), None
+    try:
+        return _open(str(path)), inode
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise unusable(directory, error) from None
+    delete(directory)
+    inode = _prepare(path)
+    return _open(str(path)), inode
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that the file is not what it should be, which making it anew cures."""
+    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
+def unusable(directory: Path, error: sqlite3.Error) -> IndexUnusable:
+    """What to do about an error that stays."""
+    if "locked" in str(error):
+        return IndexUnusable(
+            f"{directory / NAME} was in use for {BUSY_SECONDS:.0f} s: another command is at work on it"
+        )
+    return IndexUnusable(f"{directory / NAME} can't be used ({error}): make room, or delete it, nothing is lost")
+
+
+def _prepare(path: Path) -> tuple[int, int] | None:
+    """See that there is a file of ours, mode 0600; None where there can be none."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    ours = os.name == "nt" or status.st_uid == os.geteuid()
+    return (status.st_dev, status.st_ino) if ours and stat.S_ISREG(status.st_mode) else None
+
+
+def is_current(directory: Path, inode: tuple[int, int] | None) -> bool:
+    """Whether the open file is still the one of that name; False, too, when there can be one now."""
+    try:
+        status = os.lstat(directory / NAME)
+    except OSError:
+        return inode is None and not os.access(directory, os.W_OK)
+    return inode is None or (status.st_dev, status.st_ino) == inode
+
+
+def delete(directory: Path) -> None:
+    """Delete the file; SQLite leaves the files beside it alone when somebody else has the deleted one open."""
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory / (NAME + suffix))
+
+
+def _open(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        database.execute("PRAGMA journal_mode=WAL")
+        # A crash of the machine may cost the index, never a span.
+        database.execute("PRAGMA synchronous=OFF")
+        database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        database.execute("PRAGMA temp_store=MEMORY")
+        # The folder may be one that others can write.
+        database.execute("PRAGMA trusted_schema=OFF")
+        database.execute("CREATE TEMP TABLE touched (id INTEGER PRIMARY KEY)")
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            database.execute("BEGIN IMMEDIATE")
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                for statement in TABLES.split(";"):
+                    database.execute(statement)
+            database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database

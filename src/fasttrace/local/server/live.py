@@ -1,0 +1,41 @@
+"""Server-sent events: one line when something new has been indexed, a comment now and then to see who is gone."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from fasttrace.local.server.readers import MAX_STREAMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from fasttrace.local.server.readers import Readers
+
+HEARTBEAT_SECONDS = 15.0
+
+
+async def live(request: Request) -> Response:
+    """A stream of ``data: {"version": n}``, the first at once; 503 when too many are open."""
+    readers: Readers = request.app.state.readers
+    if readers.streams >= MAX_STREAMS:
+        return JSONResponse({"error": f"{MAX_STREAMS} pages are open already"}, 503, headers={"retry-after": "10"})
+
+    async def stream() -> AsyncIterator[str]:
+        readers.streams += 1
+        try:
+            said = -1
+            while not readers.closing:
+                if readers.version != said:
+                    said = readers.version
+                    yield f"data: {json.dumps({'version': said, 'trouble': readers.trouble})}\n\n"
+                elif not await readers.changed(HEARTBEAT_SECONDS):
+                    yield ": still here\n\n"
+        finally:
+            readers.streams -= 1
+
+    return StreamingResponse(stream(), media_type="text/event-stream")

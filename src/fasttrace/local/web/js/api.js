@@ -1,0 +1,46 @@
+// The server's JSON API, and what it tells by itself.
+import { signal } from "./lib.js";
+
+export const version = signal(0);
+export const connected = signal(true);
+export const live = signal(true);
+export const trouble = signal("");
+
+export class Failure extends Error {
+  constructor(message, status, found = {}) {
+    super(message);
+    this.status = status;
+    this.position = found.position;
+  }
+}
+
+export async function get(path, params = {}, signal = undefined) {
+  const set = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  const query = new URLSearchParams(set).toString();
+  const url = `api/${path}${query ? "?" + query : ""}`;
+  let answer;
+  try {
+    answer = await fetch(url, { signal, headers: { accept: "application/json" } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failure("the server does not answer: is `fasttrace serve` still running?", 0);
+  }
+  const found = await answer.json().catch(() => ({ error: `HTTP ${answer.status}` }));
+  if (!answer.ok) throw new Failure(found.error ?? `HTTP ${answer.status}`, answer.status, found);
+  return found;
+}
+
+export function listen() {
+  const source = new EventSource("api/live");
+  source.onopen = () => (connected.value = true);
+  source.onerror = () => (connected.value = false);
+  let first = true;
+  source.onmessage = (event) => {
+    const found = JSON.parse(event.data);
+    trouble.value = found.trouble;
+    // What the view shows was asked for at the same time as the first message.
+    if (live.value && !first) version.value++;
+    first = false;
+  };
+  addEventListener("pagehide", () => source.close());
+}

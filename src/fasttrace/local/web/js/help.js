@@ -1,0 +1,35 @@
+import { html, signal, useEffect, useRef } from "./lib.js";
+
+const open = signal(false);
+export const toggleHelp = () => (open.value = !open.value);
+
+const TABLES = [
+  ["Everywhere", [["1 … 5", "traces, map, routes, compare, health"], ["/", "search"], ["p", "pause or resume live updates"], ["?", "these keys"], ["Esc", "close, or back"]]],
+  ["List", [["j k ↓ ↑", "next, previous trace"], ["Enter", "open it"], ["x", "mark; the second mark compares"], ["g G", "first, last"]]],
+  ["Trace", [["j k ↓ ↑", "next, previous span"], ["← →", "close or parent, open or first child"], ["[ ]", "fewer, more levels"], ["e E", "next, previous error"], ["c", "next span on the critical path"], ["n N", "next, previous hit of the search"], ["y Y", "copy span id, trace id"], ["v", "waterfall, flame, table, logs"], ["z", "zoom to the span; again for all"], ["Enter", "details: to the panel"]]],
+];
+
+export function Help() {
+  const dialog = useRef();
+  useEffect(() => {
+    const box = dialog.current;
+    if (open.value && !box.open) box.showModal();
+    else if (!open.value && box.open) box.close();
+  }, [open.value]);
+  return html`<dialog class="help" ref=${dialog} aria-labelledby="help-title" onClose=${() => (open.value = false)}
+    onKeyDown=${(event) => event.key === "?" && (open.value = false)} onClick=${(event) => event.target === dialog.current && (open.value = false)}>
+    <h2 id="help-title">Keys</h2>
+    <div class="columns">
+      ${TABLES.map(
+        ([title, keys]) => html`<section><h3>${title}</h3><dl>
+          ${keys.map(([key, what]) => html`<div><dt>${key.split(" ").map((one) => html`<kbd>${one}</kbd> `)}</dt><dd>${what}</dd></div>`)}
+        </dl></section>`,
+      )}
+    </div>
+    <h3>Search</h3>
+    <p><code>service=inventory dur>500ms status=error http.route~"/orders*"</code> finds traces with a span that is all of that.
+      A minus turns a term round; words are looked for everywhere; <code>trace.dur</code>, <code>trace.spans</code> and
+      <code>trace.errors</code> are of the whole trace.</p>
+    <button onClick=${() => (open.value = false)}>Close</button>
+  </dialog>`;
+}

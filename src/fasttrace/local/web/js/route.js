@@ -1,0 +1,45 @@
+// The address holds everything that is shown: `#/trace/<id>?span=..&view=flame`. Reloading shows it again.
+import { signal } from "./lib.js";
+
+function parse() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  const parts = path.split("/").map(decode).filter(Boolean);
+  return { page: parts[0] ?? "traces", rest: parts.slice(1), params: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export const route = signal(parse());
+addEventListener("hashchange", () => (route.value = parse()));
+
+export function address(page, rest = [], params = {}) {
+  const set = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  const query = new URLSearchParams(set).toString();
+  return "#/" + [page, ...rest].map(encodeURIComponent).join("/") + (query ? "?" + query : "");
+}
+
+// Another place in the history; `replace` for what is not worth going back to.
+export function go(page, rest = [], params = {}, replace = false) {
+  const to = address(page, rest, params);
+  if (to === location.hash) return;
+  history[replace ? "replaceState" : "pushState"](null, "", to);
+  route.value = parse();
+}
+
+// The same place with some parameters changed.
+export function change(params, replace = true) {
+  const { page, rest, params: now } = route.value;
+  go(page, rest, { ...now, ...params }, replace);
+}
+
+// Back to where one came from, or to the list.
+export function back() {
+  if (history.length > 1 && document.referrer === "" && history.state !== null) history.back();
+  else go("traces", [], { q: route.value.params.q });
+}

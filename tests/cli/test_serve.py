@@ -1,0 +1,104 @@
+"""``fasttrace serve`` as a process: what it prints, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="needs the viewer extra")
+
+
+@contextmanager
+def serving(spool: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process and the address of its page."""
+    command = [sys.executable, "-m", "fasttrace", "serve", "--spool", str(spool), "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        match = re.search(r"fasttrace: (http://\S+)", line)
+        assert match, line + process.stdout.read()
+        yield process, match[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_told_to_stop_even_with_open_pages(spool: Path, signum: int) -> None:
+    with serving(spool) as (process, address):
+        with urllib.request.urlopen(address + "api/live", timeout=30) as stream:
+            assert stream.readline().startswith(b"data: ")
+            with urllib.request.urlopen(address + "api/traces", timeout=30) as answer:
+                assert "traces" in json.load(answer)
+            process.send_signal(signum)
+            stream.read()  # it ends
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode in (0, 130, -signum)
+        assert "Traceback" not in output
+
+
+def test_a_host_that_others_reach_wants_a_token(spool: Path) -> None:
+    with serving(spool, "--host", "0.0.0.0", "--otlp", "0") as (process, address):
+        assert process.stdout is not None
+        token = re.fullmatch(r"http://0\.0\.0\.0:(\d+)/\?token=(\S{32})", address)
+        assert token
+        receiver = process.stdout.readline()
+        assert re.search(
+            r"OTLP/HTTP at http://0\.0\.0\.0:\d+/v1/traces  with the header Authorization: Bearer ", receiver
+        )
+        local = f"http://127.0.0.1:{token[1]}"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{local}/api/traces", timeout=30)
+        asked = urllib.request.Request(f"{local}/api/traces", headers={"authorization": f"Bearer {token[2]}"})
+        assert urllib.request.urlopen(asked, timeout=30).status == 200
+
+
+def test_a_spool_that_is_not_there_yet_fills_up(tmp_path: Path) -> None:
+    import fasttrace
+    from fasttrace.export import SpoolExporter
+
+    with serving(tmp_path / "later" / "spool") as (_process, address):
+        provider = fasttrace.TracerProvider(service_name="x", exporter=SpoolExporter(tmp_path / "later" / "spool"))
+        provider.get_tracer("x").start_span("hello").end()
+        assert provider.shutdown(timeout=10)
+        for _ in range(200):
+            with urllib.request.urlopen(address + "api/traces", timeout=30) as answer:
+                found = json.load(answer)["traces"]
+            if found:
+                break
+        assert [trace["name"] for trace in found] == ["hello"]
+    assert os.stat(tmp_path / "later").st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "{taken}"], "fasttrace: port {taken} is in use: choose another with --port, 0 for any free one"),
+        (["--port", "0", "--otlp", "{taken}"], "fasttrace: port {taken} is in use: choose another with --otlp, 0 for any free one"),
+        (["--host", "256.0.0.1"], "fasttrace: can't listen on 256.0.0.1 port 4320"),
+        (["--token", "short"], "fasttrace: --token: use 16 characters or more"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_served_is_said_in_one_line(spool: Path, options: list[str], said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "fasttrace", "serve", "--spool", str(spool)]
+        command += [option.format(taken=port) for option in options]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 1
+    assert run.stderr.startswith(said.format(taken=port))
+    assert len(run.stderr.splitlines()) == 1
