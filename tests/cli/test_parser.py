@@ -48,5 +48,5 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_command_like_no_other_is_answered_with_all_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     said = usage_error(capsys, "xyzzy").splitlines()[0]
-    assert said.startswith("fasttrace: no command 'xyzzy': use demo, ls, show")
+    assert said.startswith("fasttrace: no command 'xyzzy': use demo, run, ls, show")
     assert {"tail", "top", "map", "diff"} <= set(said.partition("use ")[2].split(", "))
