@@ -17,9 +17,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from receiving import Receiver
 
 IMPLEMENTATIONS = ("cython", "python")
-# What stands on the core's contract alone: with the pure core on one Python, with the compiled one on all.
+# What stands on the core's contract alone: with the pure core on the first Python, with the compiled one on first and last.
 ABOVE = frozenset(("browser", "cli", "demo", "integrations", "local", "testing"))
-ONE_PYTHON = (3, 11)
+# What no version of Python changes: C by itself, the page in a browser.
+ONCE = frozenset(("browser", "native"))
+FIRST, LAST = (3, 11), (3, 13)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,18 +40,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if sys.version_info[:2] == ONE_PYTHON:
+    version = sys.version_info[:2]
+    if version == FIRST:
         return
     for item in items:
         if item.get_closest_marker("servers"):
             item.add_marker(pytest.mark.skip(reason="once is enough: on 3.11"))
-    if config.getoption("--impl") != "python":
-        return
+    left_out = ONCE if config.getoption("--impl") != "python" and version >= LAST else ONCE | ABOVE
     here = Path(__file__).parent
-    above = [item for item in items if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ABOVE]
-    if len(above) < len(items):  # unless it is them that were asked for
-        items[:] = [item for item in items if item not in above]
-        config.hook.pytest_deselected(items=above)
+    others = [item for item in items if here in item.path.parents and item.path.relative_to(here).parts[0] in left_out]
+    if len(others) < len(items):  # unless it is them that were asked for
+        chosen = set(others)
+        items[:] = [item for item in items if item not in chosen]
+        config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="no chromium here (Debian: apt install chromium)"))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, so does its event loop in this thread.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     with playwright.sync_playwright() as driver:
@@ -36,7 +37,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict[str, str]]]:
     """A server over a few traces, and one of 10,000 and one of 100,000 spans; ids by what they are."""
     pytest.importorskip("starlette", reason="needs the viewer extra")
