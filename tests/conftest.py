@@ -17,10 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from receiving import Receiver
 
 IMPLEMENTATIONS = ("cython", "python")
-# What stands on the core's contract alone: with the pure core on the first Python, with the compiled one on first and last.
-ABOVE = frozenset(("browser", "cli", "demo", "integrations", "local", "testing"))
-# What no version of Python changes: C by itself, the page in a browser.
+# Everything runs on the first Python, with both cores. On the others, unless TEST_EVERYTHING is set, there is left out:
+# what no version changes: C by itself, the page in a browser;
 ONCE = frozenset(("browser", "native"))
+# what stands on the core's contract alone, but with the compiled core on the last Python;
+ABOVE = frozenset(("browser", "cli", "demo", "integrations", "local", "opentelemetry", "testing"))
+# with the pure core, processes and sockets.
+PROCESSES = frozenset(("export", "fork", "stress"))
 FIRST, LAST = (3, 11), (3, 13)
 
 
@@ -41,12 +44,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     version = sys.version_info[:2]
-    if version == FIRST:
+    if version == FIRST or os.environ.get("TEST_EVERYTHING"):
         return
     for item in items:
         if item.get_closest_marker("servers"):
             item.add_marker(pytest.mark.skip(reason="once is enough: on 3.11"))
-    left_out = ONCE if config.getoption("--impl") != "python" and version >= LAST else ONCE | ABOVE
+    left_out = ONCE if version >= LAST else ONCE | ABOVE
+    if config.getoption("--impl") == "python":
+        left_out = ONCE | ABOVE | PROCESSES
     here = Path(__file__).parent
     others = [item for item in items if here in item.path.parents and item.path.relative_to(here).parts[0] in left_out]
     if len(others) < len(items):  # unless it is them that were asked for
