@@ -9,9 +9,11 @@ import string
 import uuid
 
 import pytest
+from loopback import Spans, shown
 
+import fasttrace
 from fasttrace.integrations import _secrets
-from fasttrace.integrations._secrets import allow, capture, captured, clean_query, clean_url, hidden
+from fasttrace.integrations._secrets import allow, capture, captured, clean_query, clean_text, clean_url
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
@@ -96,10 +98,39 @@ def test_url_shows_no_password_no_secret_and_no_fragment(url: str, expected: str
     assert clean_url(url) == expected
 
 
-def test_what_is_hidden_of_a_url_can_be_hidden_in_a_text() -> None:
-    url = "https://user:hunter2@shop.test/a?x=1&token=abc&sig=z#part"
-    assert hidden(url) == [("user:hunter2@", ""), ("token=abc", "token=REDACTED"), ("sig=z", "sig=REDACTED")]
-    assert hidden("https://shop.test/@a?x=1") == hidden("https://shop.test") == hidden("") == []
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("url: /a?x=1&token=abc (Caused by X)", "url: /a?x=1&token=REDACTED (Caused by X)"),
+        (
+            "'https://user:hunter2@shop.test/a?sig=z' and http://b/?a=1",
+            "'https://shop.test/a?sig=REDACTED' and http://b/?a=1",
+        ),
+        ('text = "yes" if "?" in url else "?token=" + token', 'text = "yes" if "?" in url else "?token=" + token'),
+        ("no URL at all? no@one", "no URL at all? no@one"),
+    ],
+)
+def test_texts_show_no_secrets_of_the_urls_in_them(text: str, expected: str) -> None:
+    assert clean_text(text) == expected
+
+
+def test_an_exception_shows_them_on_no_span_that_it_leaves(spans: Spans) -> None:
+    tracer = fasttrace.get_tracer("tests")
+
+    def fail() -> None:
+        try:
+            raise ConnectionError("refused: http://shop.test/?api_key=s3cret")  # noqa: TRY301
+        except ConnectionError as error:
+            raise RuntimeError("https://me:s3cret@shop.test/ does not answer") from error
+
+    with pytest.raises(RuntimeError, match="s3cret"):
+        with tracer.start_as_current_span("outer"), tracer.start_as_current_span("inner"):
+            fail()
+    found = spans()
+    assert [span.name for span in found] == ["outer", "inner"]
+    assert "s3cret" not in shown(*found)
+    assert "api_key=REDACTED" in found[1].events[0].attributes["exception.stacktrace"]
+    assert found[0].status.description == "RuntimeError: https://shop.test/ does not answer"
 
 
 def test_listed_names_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from fasttrace._core.layout import MAX_VALUE_DEPTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 INT64_MIN = -(2**63)
@@ -76,6 +77,20 @@ def _other(value: Any, max_length: int | None) -> Any:
     return text if max_length is None else text[:max_length]
 
 
+# Takes secrets out of the texts of exceptions; set by whoever knows what they look like.
+_clean: Callable[[str], str] | None = None
+
+
+def set_cleaner(clean: Callable[[str], str] | None) -> None:
+    """Have ``clean`` go over every text of an exception before it is recorded; None for as it is."""
+    global _clean
+    _clean = clean
+
+
+def _cleaned(text: str) -> str:
+    return text if _clean is None else _clean(text)
+
+
 def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, Any]:
     """The attributes of an ``exception`` event (OpenTelemetry semantic conventions, "Exceptions").
 
@@ -86,7 +101,7 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
     name = getattr(kind, "__qualname__", "") or kind.__name__
     attributes: dict[str, Any] = {"exception.type": name if module in ("builtins", "") else f"{module}.{name}"}
     try:
-        attributes["exception.message"] = str(exception)
+        attributes["exception.message"] = _cleaned(str(exception))
     except Exception:  # a broken __str__ must not reach the application
         attributes["exception.message"] = ""
     try:
@@ -121,7 +136,7 @@ def _stacktrace(exception: BaseException, message: str) -> str:
     path = tuple(steps)
     known, known_path, text = _last
     if known != identity or path[: len(known_path)] != known_path:
-        text = "".join(format_exception(type(exception), exception, exception.__traceback__))
+        text = _cleaned("".join(format_exception(type(exception), exception, exception.__traceback__)))
         _last = (identity, path, text)
     return text
 
@@ -129,6 +144,6 @@ def _stacktrace(exception: BaseException, message: str) -> str:
 def exception_description(exception: BaseException) -> str:
     """``Type: message``, the status description OpenTelemetry gives a span left by an exception."""
     try:
-        return f"{type(exception).__name__}: {exception}"
+        return _cleaned(f"{type(exception).__name__}: {exception}")
     except Exception:
         return type(exception).__name__

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from fasttrace._core import SpanKind, StatusCode
-from fasttrace._core.values import exception_attributes, exception_description
 from fasttrace._version import __version__
 from fasttrace.integrations._http import asks, heed_trace_response, known_method, note_exception, split_authority
 from fasttrace.integrations._layers import PASS, RESEND_COUNT, TOP, Open, Untraced, opened, times_sent
-from fasttrace.integrations._secrets import allow, capture, captured, clean_url, hidden
+from fasttrace.integrations._secrets import allow, capture, captured, clean_url
 from fasttrace.propagation import inject
 from fasttrace.propagation.carrier import first
 from fasttrace.provider import get_tracer
@@ -66,10 +65,6 @@ class Client:
         """The URL, absolute."""
         return str(request.url)
 
-    def urls(self, request: Any) -> tuple[str, ...]:
-        """The URLs that an error may name."""
-        return (self.url(request),)
-
     def template(self, request: Any) -> str:
         """The template of the URL's path, if the application has said which, or ""."""
         return ""
@@ -119,7 +114,7 @@ class Client:
             try:
                 response = call()
             except BaseException as error:
-                self.failed(span, request, error)
+                note_exception(span, error)
                 raise
             finally:
                 del opened[span]
@@ -145,7 +140,7 @@ class Client:
             try:
                 response = await call()
             except BaseException as error:
-                self.failed(span, request, error)
+                note_exception(span, error)
                 raise
             finally:
                 del opened[span]
@@ -167,9 +162,9 @@ class Client:
             self.answered(span, response)
         span.end()
 
-    def fail(self, span: Span, request: Any, error: BaseException) -> None:
+    def fail(self, span: Span, error: BaseException) -> None:
         """What ``begin`` began has failed."""
-        self.failed(span, request, error)
+        note_exception(span, error)
         span.__exit__(type(error), error, error.__traceback__)
 
     # --- its parts
@@ -254,31 +249,6 @@ class Client:
                 span.set_attribute(RESEND_COUNT, retried)
         except Exception:
             pass  # no response as they are, but what stands in for one in a test
-
-    def failed(self, span: Span, request: Any, error: BaseException) -> None:
-        """Put on a span what its own exit does not, or all there is where an exception shows secrets of the URL."""
-        note_exception(span, error)
-        if not isinstance(error, Exception) or not span.is_recording():
-            return
-        try:
-            secrets = [secret for url in self.urls(request) for secret in hidden(url)]
-            if not secrets:
-                return
-            parts = exception_attributes(error, False)
-            for name in ("exception.message", "exception.stacktrace"):
-                parts[name] = _without(secrets, parts[name])
-            span.record_exception(error, parts)
-            span.set_status(StatusCode.ERROR, _without(secrets, exception_description(error)))
-        except Exception:
-            pass  # a request that is not as they are
-        else:
-            span.end()
-
-
-def _without(secrets: list[tuple[str, str]], text: str) -> str:
-    for secret, shown in secrets:
-        text = text.replace(secret, shown)
-    return text
 
 
 def _skipping(skip: Skip) -> Callable[[str], bool] | None:

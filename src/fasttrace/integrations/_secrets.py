@@ -7,6 +7,7 @@ from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase, digits
 from urllib.parse import unquote
 
+from fasttrace._core.values import set_cleaner
 from fasttrace.propagation.carrier import values
 
 TYPE_CHECKING = False
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_url", "hidden"]
+__all__ = ["REDACTED", "allow", "capture", "captured", "clean_query", "clean_text", "clean_url"]
 
 REDACTED = "REDACTED"
 _OPEN, _SECRET, _ALLOWED = 0, 1, 2
@@ -87,18 +88,20 @@ def clean_url(url: str) -> str:
     return base + mark + clean_query(query) if query else base
 
 
-def hidden(url: str) -> list[tuple[str, str]]:
-    """What ``clean_url`` hides of a URL, and what stands in its place: for texts that may show the URL."""
-    found = []
-    cleaned = clean_url(url)
-    base, _, query = url.partition("?")
-    user, at, _ = base.partition("//")[2].partition("/")[0].rpartition("@")
-    if at:
-        found.append((user + at, ""))
-    for pair, shown in zip(query.split("#")[0].split("&"), cleaned.partition("?")[2].split("&"), strict=False):
-        if pair != shown:
-            found.append((pair, shown))
-    return found
+# Within a text: the query of a URL, and the user and password of one.
+_QUERY = re.compile(r"\?([^\s?'\"<>]+)")
+_USER = re.compile(r"//[^\s/?#@'\"<>]+@")
+
+
+def clean_text(text: str) -> str:
+    """A text without the secrets of the URLs that stand in it, wherever: the message of an exception, a traceback."""
+    if "?" in text:
+        text = _QUERY.sub(lambda found: "?" + clean_query(found[1]), text)
+    return _USER.sub("//", text) if "@" in text else text
+
+
+# What an exception says of a URL is recorded by each span that it leaves, whoever has made it.
+set_cleaner(clean_text)
 
 
 def capture(names: Iterable[str], side: str) -> dict[str, str]:

@@ -38,9 +38,6 @@ class _Aiohttp(Client):
         template: str = request.template
         return template
 
-    def urls(self, request: Any) -> tuple[str, ...]:
-        return str(request.asked), str(request.url)
-
     def inject(self, request: Any, headers: Mapping[str, str]) -> None:
         for name, value in headers.items():
             request.headers[name] = value
@@ -119,7 +116,7 @@ class _Tracing(aiohttp.TraceConfig):
         if status and span.is_recording():
             # raise_for_status, with an answer that is not handed to us.
             span.set_attribute("http.response.status_code", status)
-        self.traced.fail(span, call, error)
+        self.traced.fail(span, error)
 
 
 def _following(method: str, url: Any, response: Any) -> tuple[str, Any]:

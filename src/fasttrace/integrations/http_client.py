@@ -146,7 +146,7 @@ def _make_getresponse(original: Any, patch: Patch) -> Any:
         try:
             response = original(self, *args, **kwargs)
         except BaseException as error:
-            traced.fail(span, self, error)
+            traced.fail(span, error)
             raise
         traced.end(span, response)
         return response
@@ -170,7 +170,7 @@ def _end(connection: Any, error: BaseException | None = None) -> None:
         if error is None:
             span.end()
         else:
-            traced.fail(span, connection, error)
+            traced.fail(span, error)
 
 
 def _make_do_open(original: Any, patch: Patch) -> Any:
