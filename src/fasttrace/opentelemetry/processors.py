@@ -225,7 +225,7 @@ def _bounded(processor: Any, name: str, deadline: float, timed: bool) -> bool:
             done.release()
 
     try:
-        _threads.original("start_new_thread")(work, ())
+        _threads.start(work, ())
     except RuntimeError:
         work()  # no new threads at interpreter exit
     left = deadline - time.monotonic()
