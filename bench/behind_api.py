@@ -79,21 +79,7 @@ def request(name: str, provider: Any) -> Callable[[], None]:
         pass
 
     def call() -> None:
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": "/orders/7",
-            "raw_path": b"/orders/7",
-            "query_string": b"",
-            "root_path": "",
-            "headers": headers,
-            "client": ("127.0.0.1", 1234),
-            "server": ("shop", 80),
-        }
-        loop.run_until_complete(app(scope, receive, send))
+        loop.run_until_complete(app(cases.asgi_scope("GET", headers), receive, send))
 
     return call
 

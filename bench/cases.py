@@ -43,6 +43,24 @@ REQUEST_HEADERS = {
 SPANS_PER_CALL = {"request of 6 spans": 6}
 
 
+def asgi_scope(method: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """One request as an ASGI server hands it to an application; a new one each time, for applications write into it."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": "/orders/7",
+        "raw_path": b"/orders/7",
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1234),
+        "server": ("checkout.example", 80),
+    }
+
+
 def build_floor() -> Any:
     """The C floor, compiled next to its source's cache on first use; None without a compiler."""
     import pyximport

@@ -47,22 +47,8 @@ def request(app: Any) -> Callable[[], None]:
         pass
 
     def call() -> None:
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/orders/7",
-            "raw_path": b"/orders/7",
-            "query_string": b"",
-            "root_path": "",
-            "headers": HEADERS,
-            "client": ("127.0.0.1", 1234),
-            "server": ("checkout.example", 80),
-        }
         try:
-            app(scope, receive, send).send(None)
+            app(cases.asgi_scope("POST", HEADERS), receive, send).send(None)
         except StopIteration:
             return
         raise RuntimeError("nothing here waits")
@@ -103,9 +89,7 @@ def child(name: str, endpoint: str) -> None:
             elif name == "ours":
                 app, flush = ours(endpoint, case)
             else:
-                app, flush = theirs(
-                    endpoint, case, **({"exclude_spans": ["receive", "send"]} if name == "lean" else {})
-                )
+                app, flush = theirs(endpoint, case, **(LEAN if name == "lean" else {}))
             made[case] = request(app), flush
         call, flush = made[case]
         sample(call, CALLS, flush, BLOCKS)
