@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -197,6 +198,17 @@ def test_the_suffix_ends_every_span(traced: Any) -> None:
         s for r in ExportTraceServiceRequest.FromString(data).resource_spans for g in r.scope_spans for s in g.spans
     ]
     assert [[item.key for item in span.attributes] for span in spans] == [["added"], ["added"]]
+
+
+def test_schema_urls_may_be_of_any_kind_of_text(traced: Any) -> None:
+    class Schema(StrEnum):
+        SCOPE = "https://example.com/scope"
+        RESOURCE = "https://example.com/resource"
+
+    traced.tracer.start_span("one").end()
+    data = traced.core.otlp.assemble(traced.records(), b"", [(b"", Schema.SCOPE)], b"", Schema.RESOURCE)
+    (found,) = ExportTraceServiceRequest.FromString(data).resource_spans
+    assert (found.schema_url, found.scope_spans[0].schema_url) == (Schema.RESOURCE.value, Schema.SCOPE.value)
 
 
 @pytest.mark.parametrize("damage", ["cut", "magic", "length", "scope", "short length"])

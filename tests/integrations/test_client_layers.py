@@ -250,6 +250,29 @@ def test_requests_of_our_exporters_are_neither_traced_nor_sent_headers(
     assert not any("traceparent" in headers or "baggage" in headers for headers in Collector.seen)
 
 
+def test_nor_are_those_of_an_exporter_that_traces_what_it_does(collector: str) -> None:
+    class Own:
+        def export(self, batch: Any) -> None:
+            with fasttrace.get_tracer("tests").start_as_current_span("export"):
+                httpx.post(f"{collector}/v1/traces", content=batch.otlp)
+
+        def flush(self, timeout: float) -> bool:
+            return True
+
+        def shutdown(self, timeout: float) -> None:
+            pass
+
+    with all_traced():
+        fasttrace.configure(service_name="tests", exporter=Own(), sampler="always_on")
+        try:
+            fasttrace.get_tracer("tests").start_span("operation").end()
+            assert fasttrace.flush(10)
+            assert fasttrace.stats()["exported"] == 1
+        finally:
+            fasttrace.shutdown(timeout=10)
+    assert [("traceparent" in headers) for headers in Collector.seen] == [False]
+
+
 def test_requests_of_opentelemetry_s_own_exporters_are_left_alone(url: str) -> None:
     from opentelemetry import context
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from fasttrace._core import Context
-from fasttrace.context import UNTRACED, attach, current_node, detach
+from fasttrace._core.types import UNTRACED_KEY
+from fasttrace.context import attach, current_node, detach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ def times_sent(rank: int, request: Any, reason: Callable[[Any], dict[str, Any]])
     node = current_node()
     if node is None:
         return 0
+    carried = node._carried
+    if carried is not None and UNTRACED_KEY in carried:
+        return PASS
     outer = opened.get(node)
     if type(node) is Context:
-        if node is UNTRACED or _suppressed(node):
+        if _suppressed(node):
             return PASS
         if outer is None:
             outer = opened.get(node.span)

@@ -91,7 +91,8 @@ class TracerProvider(trace.TracerProvider):
         readable.pass_for_stock(Span)
         provider.recorder.span_type = type("Span", (Span,), {"__module__": Span.__module__, "_provider": self})
         self.native = provider
-        provider.pipeline.schema_url = str(getattr(self._given_resource, "schema_url", None) or "")
+        url = getattr(self._given_resource, "schema_url", None)
+        provider.pipeline.schema_url = url if isinstance(url, str) else ""
         self._resource: tuple[int, Any] = (-1, None)
         if not hasattr(self, "_tracers"):
             base = Tracer if ours else ApiContextTracer

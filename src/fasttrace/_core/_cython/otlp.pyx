@@ -273,7 +273,7 @@ def count_records(bytes records not None):
 
 
 def assemble(
-    bytes records not None, bytes resource not None, scopes, bytes suffix not None=b"", str schema_url not None=""
+    bytes records not None, bytes resource not None, scopes, bytes suffix not None=b"", schema_url=""
 ):
     """One ``ExportTraceServiceRequest`` from whole records, grouped by scope in order of first appearance.
 
@@ -328,7 +328,7 @@ def assemble(
     return request
 
 
-cdef bytes schema(str url):
+cdef bytes schema(object url):
     """The ``schema_url`` of ``ResourceSpans`` and ``ScopeSpans``, if there is one."""
     return length_field(0x1A, url.encode("utf-8", "replace")) if url else b""
 
