@@ -95,10 +95,24 @@ from fasttrace._core.values import exception_attributes, exception_description
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    Py_ssize_t PyVectorcall_NARGS(size_t count)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *tuple)
+    PyObject *PyTuple_GET_ITEM(PyObject *tuple, Py_ssize_t i)
     void PyErr_Clear()
 
 cdef extern from "pytext.h":
     object ft_new(object kind)
+
+cdef extern from "calls.h":
+    ctypedef object (*ft_fastcall)(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
+    ft_fastcall ft_quicken(object kind, const char *name, ft_fastcall quick) except NULL
+    void ft_accept_vectorcall(object kind, Py_ssize_t offset)
+    void ft_inherit_vectorcall(object kind, object base)
+    ctypedef void (*destructor)(PyObject *object) noexcept
+    destructor ft_replace_dealloc(object kind, destructor own)
+    bint ft_keep(PyObject *object, object kind)
+    void ft_let_go(PyObject *object)
+    object ft_use_again(PyObject *object)
 
 cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
@@ -124,6 +138,10 @@ cdef enum:
     RAISED = 32  # an exception was recorded
     ENDING = 64  # somebody ends it, and its processor may still change it
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
+    LARGEST_POOL = 64
+    # which of the block's methods were looked up
+    ENTER = 1
+    EXIT = 2
     # what becomes of a record, and the drop counters; the first four are the ring's answers
     PUSHED = 0
     DROPPED_QUEUE_FULL = 1
@@ -314,6 +332,8 @@ cdef class Recorder:
     def span_type(self, value):
         if value is not None and not (isinstance(value, type) and issubclass(value, Span)):
             raise TypeError(f"span_type={value!r}: a subclass of {Span.__name__}, or None")
+        if value is not None:
+            ft_inherit_vectorcall(value, Span)
         with cython.critical_section(self):
             self.span_class = value
 
@@ -580,12 +600,87 @@ cdef class Tracer:
         return f"Tracer({self.scope!r})"
 
 
+# Spans that wait for their next use: a fresh one costs three times as much. With a GIL only.
+cdef PyObject *POOL[LARGEST_POOL]
+cdef uint32_t pooled = 0
+
+
 cdef inline Span blank(Tracer tracer):
     """A span of the type that its recorder wants."""
-    cdef Recorder recorder = tracer.recorder
-    if recorder is None or recorder.span_class is None:
-        return Span.__new__(Span)
-    return ft_new(recorder.span_class)
+    global pooled
+    if tracer.recorder is not None and tracer.recorder.span_class is not None:
+        return ft_new(tracer.recorder.span_class)
+    if pooled:
+        pooled -= 1
+        return <Span> ft_use_again(POOL[pooled])
+    return Span.__new__(Span)
+
+
+cdef destructor plain_dealloc = NULL
+
+
+cdef void deallocate(PyObject *span) noexcept:
+    """The end of a span, or the beginning of the next one."""
+    global pooled
+    if FT_HAS_GIL and pooled < LARGEST_POOL and ft_keep(span, Span):
+        make_blank(<Span> span)
+        if pooled < LARGEST_POOL:
+            POOL[pooled] = span
+            pooled += 1
+            return
+        ft_let_go(span)
+    plain_dealloc(span)
+
+
+cdef void make_blank(Span span) noexcept:
+    """As it was when it was made."""
+    if span.state == RECORDING:
+        abandon(span)
+    if span.attributes_capacity:
+        clear_attributes(span)
+    if span.events.data != NULL:
+        ft_buffer_free(&span.events)
+    if span.links.data != NULL:
+        ft_buffer_free(&span.links)
+    span.trace_high = span.trace_low = span.span_number = 0
+    span.wall_offset_ns = 0
+    span.flags = span.decision = 0
+    span.remote = False
+    memset(&span.link, 0, <char *> &span.inline_attributes - <char *> &span.link)
+    if span.recorder is not None:
+        span.recorder = None
+    if span.header is not None:
+        span.header = None
+    if span.carried is not None:
+        span.carried = None
+    if span.local_trace is not None:
+        span.local_trace = None
+    if span.view is not None:
+        span.view = None
+    if span.parent is not None:
+        span.parent = None
+    if span.start_attributes is not None:
+        span.start_attributes = None
+    if span.start_rest is not None:
+        span.start_rest = None
+    if span.token is not None:
+        span.token = None
+    if span.description is not None:
+        span.description = None
+    span.text = None
+    span.tracer = None
+
+
+cdef void abandon(Span span) noexcept:
+    """A span goes that has not ended."""
+    cdef ft_mutex *mutex
+    if span.generation == PROCESS.generation:
+        mutex = &span.recorder.ring.shards[span.shard].mutex
+        ft_lock(mutex)
+        ft_links_remove(&span.link)
+        span.recorder.accounts[span.shard].active -= 1
+        span.recorder.accounts[span.shard].abandoned += 1
+        ft_unlock(mutex)
 
 
 cdef inline Span new_span(
@@ -602,6 +697,40 @@ cdef inline Span new_span(
         span.start_attributes = attributes
     if links is not None or start_time is not None:
         span.start_rest = (links, start_time)
+    return span
+
+
+cdef str CONTEXT = "context"
+cdef str KIND = "kind"
+cdef str ATTRIBUTES = "attributes"
+cdef ft_fastcall slow_start_as_current_span = NULL
+
+
+cdef object start_as_current_span(PyObject *tracer, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Tracer.start_as_current_span`` with a name, and by keyword a context, a kind and attributes."""
+    cdef PyObject *context = <PyObject *> None
+    cdef PyObject *kind = <PyObject *> INTERNAL
+    cdef PyObject *attributes = <PyObject *> None
+    cdef PyObject *key
+    cdef Py_ssize_t i
+    cdef Span span
+    if count != 1:
+        return slow_start_as_current_span(tracer, arguments, count, names)
+    if names != NULL:
+        for i in range(PyTuple_GET_SIZE(names)):
+            key = PyTuple_GET_ITEM(names, i)
+            if key == <PyObject *> ATTRIBUTES:
+                attributes = arguments[i + 1]
+            elif key == <PyObject *> KIND:
+                kind = arguments[i + 1]
+            elif key == <PyObject *> CONTEXT:
+                context = arguments[i + 1]
+            else:
+                return slow_start_as_current_span(tracer, arguments, count, names)
+    span = new_span(
+        <Tracer> tracer, <object> arguments[0], <object> context, <object> kind, <object> attributes, None, None
+    )
+    span.options = MAKE_CURRENT | DEFAULT_OPTIONS
     return span
 
 
@@ -1472,6 +1601,39 @@ cdef void release(Span span) noexcept:
         span.view = None
 
 
+@cython.final
+cdef class BlockMethod:
+    """``Span.__enter__`` and ``Span.__exit__``. Looked up on a span they answer with the span itself.
+
+    A ``with`` statement looks both up, and calls them once: bound methods would be two objects made for one call each. Called
+    without arguments, a span whose ``__enter__`` was looked up enters; called with three, one whose ``__exit__`` was.
+    """
+
+    cdef readonly str __name__
+    cdef readonly str __doc__
+    cdef readonly str __text_signature__
+    cdef uint8_t step
+
+    def __init__(self, name, step, signature, doc):
+        self.__name__ = name
+        self.__text_signature__ = signature
+        self.__doc__ = doc
+        self.step = step
+
+    def __get__(self, span, owner):
+        if span is None:
+            return self
+        (<Span?> span).asked |= self.step
+        return span
+
+    def __call__(self, span, *exception):
+        (<Span?> span).asked |= self.step
+        return span(*exception)
+
+    def __repr__(self):
+        return f"<method '{self.__name__}' of spans>"
+
+
 @cython.no_gc_clear
 cdef class Span(Node):
     """Module ``span``. One operation, from start to end (OpenTelemetry Trace API, "Span").
@@ -1481,16 +1643,13 @@ cdef class Span(Node):
     from several threads. Reads (`name`, `kind`, `attributes`, `status`, ...) serve instrumentations.
     """
 
+    def __cinit__(self):
+        self.vectorcall = <ft_vectorcall> call_span
+
     def __dealloc__(self):
         # Nothing above holds Python objects that a collection could have cleared: no_gc_clear.
-        cdef ft_mutex *mutex
-        if self.state == RECORDING and self.generation == PROCESS.generation:
-            mutex = &self.recorder.ring.shards[self.shard].mutex
-            ft_lock(mutex)
-            ft_links_remove(&self.link)
-            self.recorder.accounts[self.shard].active -= 1
-            self.recorder.accounts[self.shard].abandoned += 1
-            ft_unlock(mutex)
+        if self.state == RECORDING:
+            abandon(self)
         if self.attributes_capacity:
             clear_attributes(self)
         ft_buffer_free(&self.events)
@@ -1595,34 +1754,28 @@ cdef class Span(Node):
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
         finish(self, end_time)
 
-    @cython.binding(False)
-    @cython.embedsignature(True)
-    def __enter__(self):
-        if begin_once(self) and self.options & MAKE_CURRENT:
-            self.token = ft_contextvar_set(VARIABLE, self)
-        return self
+    __enter__ = BlockMethod(
+        "__enter__", ENTER, "($self)", "Start, unless the span has started, and become current; gives the span."
+    )
+    __exit__ = BlockMethod(
+        "__exit__",
+        EXIT,
+        "($self, exc_type, exc, traceback)",
+        "Record the exception that leaves the block, if one does, and end.",
+    )
 
-    @cython.binding(False)
-    @cython.embedsignature(True)
-    def __exit__(self, exc_type, exc, traceback):
-        with cython.critical_section(self):
-            token = self.token
-            self.token = None
-        if token is not None:
-            leave(self, token)
-        if exc is not None:
-            if self.state == RECORDING:
-                record(self, exc, not self.options & MAKE_CURRENT)
-            elif self.options & LIGHT:
-                record(self, exc, True)
-        if self.options & END_ON_EXIT:
-            finish(self, None)
-
-    def __call__(self, function):
+    def __call__(self, *arguments):
         """Decorate a function, coroutine function, generator function or async generator function."""
+        if len(arguments) == 0 and self.asked & ENTER:
+            enter(self)
+            return self
+        if len(arguments) == 3 and self.asked & EXIT:
+            return leave_block(self, arguments[1])
+        if len(arguments) != 1:
+            raise TypeError(f"a span is called with the function that it decorates, not with {len(arguments)} arguments")
         from fasttrace._core.decorate import decorate
 
-        return decorate(self, function)
+        return decorate(self, arguments[0])
 
     # What decorate.py builds on.
 
@@ -1760,6 +1913,64 @@ cdef class Span(Node):
         return f"Span({self.text!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"
 
 
+cdef int enter(Span span) except -1:
+    """A ``with`` block begins."""
+    if begin_once(span) and span.options & MAKE_CURRENT:
+        span.token = ft_contextvar_set(VARIABLE, span)
+    return 0
+
+
+cdef object leave_block(Span span, object exception):
+    """A ``with`` block ends, with this exception or None."""
+    with cython.critical_section(span):
+        token = span.token
+        span.token = None
+    if token is not None:
+        leave(span, token)
+    if exception is not None:
+        if span.state == RECORDING:
+            record(span, exception, not span.options & MAKE_CURRENT)
+        elif span.options & LIGHT:
+            record(span, exception, True)
+    if span.options & END_ON_EXIT:
+        finish(span, None)
+    return None
+
+
+cdef object call_span(PyObject *span, PyObject *const *arguments, size_t count, PyObject *names):
+    """A span's vectorcall: what ``__call__`` does."""
+    cdef Py_ssize_t i, given = PyVectorcall_NARGS(count)
+    if names == NULL:
+        if given == 3 and (<Span> span).asked & EXIT:
+            return leave_block(<Span> span, <object> arguments[1])
+        if given == 0 and (<Span> span).asked & ENTER:
+            enter(<Span> span)
+            return <object> span
+        return (<Span> span).__call__(*[<object> arguments[i] for i in range(given)])
+    raise TypeError("a span is called with the function that it decorates, without keywords")
+
+
+cdef ft_fastcall slow_set_attribute = NULL
+cdef ft_fastcall slow_end = NULL
+
+
+cdef object set_attribute(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Span.set_attribute`` by position."""
+    if count != 2 or names != NULL:
+        return slow_set_attribute(span, arguments, count, names)
+    if (<Span> span).state == RECORDING:
+        set_one(<Span> span, <object> arguments[0], <object> arguments[1])
+    return None
+
+
+cdef object end(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Span.end`` now."""
+    if count or names != NULL:
+        return slow_end(span, arguments, count, names)
+    finish(<Span> span, None)
+    return None
+
+
 cdef int record(Span span, object exception, bint escaped) except -1:
     """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
     if not isinstance(exception, Exception):
@@ -1784,8 +1995,13 @@ cdef Span unattached(Node node):
     return span
 
 
+slow_start_as_current_span = ft_quicken(Tracer, "start_as_current_span", <ft_fastcall> start_as_current_span)
+slow_set_attribute = ft_quicken(Span, "set_attribute", <ft_fastcall> set_attribute)
+slow_end = ft_quicken(Span, "end", <ft_fastcall> end)
 cdef Span INVALID = unattached(None)
 link_offset = <char *> &INVALID.link - <char *> <PyObject *> INVALID
+plain_dealloc = ft_replace_dealloc(Span, deallocate)
+ft_accept_vectorcall(Span, <char *> &INVALID.vectorcall - <char *> <PyObject *> INVALID)
 
 
 def current_span():
