@@ -44,5 +44,5 @@ cdef object as_node(object value)
 cdef Node current()
 cdef object trace_id_of(uint64_t high, uint64_t low)
 cdef int split_trace_id(object value, uint64_t *high, uint64_t *low) except -1
-cdef int leave(Node node, object token) except -1
+cdef int leave_foreign(object token) except -1
 cdef object hex_of(uint64_t high, uint64_t low, int digits)

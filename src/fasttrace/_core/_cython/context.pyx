@@ -386,8 +386,13 @@ cdef object wrong_node(object node):
 
 cdef int leave(Node node, object token) except -1:
     if ft_contextvar_leave(VARIABLE, node, token) < 0:
-        # Entered in another execution context: there is nothing to reset here, but a span that is over must not
-        # stay current, so what it replaced is put back.
-        previous = getattr(token, "old_value", None)
-        ft_contextvar_set(VARIABLE, previous if isinstance(previous, Node) else None)
+        leave_foreign(token)
+    return 0
+
+
+cdef int leave_foreign(object token) except -1:
+    """Entered in another execution context: there is nothing to reset here, but a span that is over must not
+    stay current, so what it replaced is put back."""
+    previous = getattr(token, "old_value", None)
+    ft_contextvar_set(VARIABLE, previous if isinstance(previous, Node) else None)
     return 0

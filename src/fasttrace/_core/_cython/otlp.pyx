@@ -140,6 +140,8 @@ cdef int close_field(ft_buffer *buffer, size_t mark) except -1:
 
 cdef int write_attribute(ft_buffer *buffer, uint32_t tag, object key, object value) except -1:
     """One KeyValue field. Strings and integers are sized first; what nests is closed afterwards."""
+    if tag < 0x80 and ft_write_short_attribute(buffer, <uint8_t> tag, <PyObject *> key, <PyObject *> value) == 1:
+        return 0
     cdef size_t key_size = ft_utf8_size(key)
     cdef size_t value_size = 0, any_size, size, mark, inner
     cdef uint8_t *at

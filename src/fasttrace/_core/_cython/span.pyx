@@ -31,9 +31,10 @@ from fasttrace._core._cython.context cimport (
     as_node,
     current,
     flags_of,
+    ft_contextvar_leave,
     ft_contextvar_set,
     hex_of,
-    leave,
+    leave_foreign,
     span_context_of,
     split_trace_id,
     trace_id_of,
@@ -50,11 +51,14 @@ from fasttrace._core._cython.ids cimport (
 from fasttrace._core._cython.otlp cimport (
     ft_buffer,
     ft_buffer_free,
+    ft_is_plain,
     ft_text_equal,
     ft_utf8_size,
+    ft_varint_size,
     ft_write_big_u64,
     ft_write_little_u32,
     ft_write_little_u64,
+    ft_write_short_attribute,
     ft_write_utf8,
     ft_write_varint,
     normal_value,
@@ -139,6 +143,7 @@ cdef enum:
     ENDING = 64  # somebody ends it, and its processor may still change it
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
     LARGEST_POOL = 64
+    SPARE_BYTES = 256  # what a buffer begins with
     # which of the block's methods were looked up
     ENTER = 1
     EXIT = 2
@@ -180,6 +185,7 @@ assert layout.THRESHOLD_ASK == ASK and layout.DURATION_BUCKETS == FT_DURATION_BU
 
 cdef ft_process *PROCESS = process_state()
 cdef object VARIABLE = context_module.CURRENT
+cdef str UNTRACED = UNTRACED_KEY
 cdef object INTERNAL = SpanKind.INTERNAL
 cdef object ZERO = 0
 cdef tuple KINDS = tuple(SpanKind)
@@ -639,7 +645,7 @@ cdef void make_blank(Span span) noexcept:
     if span.attributes_capacity:
         clear_attributes(span)
     if span.events.data != NULL:
-        ft_buffer_free(&span.events)
+        give_back(&span.events)
     if span.links.data != NULL:
         ft_buffer_free(&span.links)
     span.trace_high = span.trace_low = span.span_number = 0
@@ -753,27 +759,26 @@ cdef uint8_t number_of(object value, int largest) except? 255:
 
 cdef int begin(Span span) except -1:
     """Parent, sampling, ids, clock. Leaves the span recording or not recording."""
-    cdef Tracer tracer = span.tracer
-    cdef Recorder recorder = tracer.recorder
-    cdef Node parent = None
-    cdef Span parent_span = None
+    cdef Recorder recorder = span.tracer.recorder
+    cdef Node parent
     cdef ft_generator *generator
     cdef Account *account
     cdef ft_mutex *mutex
-    cdef bint has_parent, local, sampled, explicit = False, only_record = False, never
-    cdef int rule
+    cdef bint has_parent, local = False, sampled, explicit = False, only_record = False, never = False
+    cdef int rule = 0
     cdef Compare *compare
     cdef PyObject *added = NULL
     cdef int64_t now
     # A span that begins is its caller's: nobody else begins it, too.
     span.state = NOT_RECORDING
-    if span.parent is not None:
-        parent = as_node(span.parent)
-        explicit = parent is not None
-        span.parent = None
-    if parent is None:
+    if span.parent is None:
         parent = current()
-    has_parent = parent is not None and (parent.trace_high | parent.trace_low) != 0 and parent.span_number != 0
+    else:
+        parent = as_node(span.parent)
+        span.parent = None
+        explicit = parent is not None
+        if parent is None:
+            parent = current()
     if recorder is None:
         if parent is not None:
             take_over(span, parent)
@@ -785,27 +790,23 @@ cdef int begin(Span span) except -1:
     generator = ft_own_generator(PROCESS)
     if generator.seeded_generation != PROCESS.generation:
         reseed(generator)
+    has_parent = False
     if parent is not None:
-        span.carried = parent.carried
+        has_parent = (parent.trace_high | parent.trace_low) != 0 and parent.span_number != 0
+        if parent.carried is not None:
+            span.carried = parent.carried
+            never = UNTRACED in span.carried
     if has_parent:
-        if type(parent) is Context:
-            parent_span = (<Context> parent).span_object
-        elif isinstance(parent, Span):
-            parent_span = <Span> parent
-        local = not parent.remote and parent.wall_offset_ns != 0
-        if parent_span is not None and parent_span.generation != PROCESS.generation:
-            local = False
+        local = not parent.remote and parent.wall_offset_ns != 0 and not begun_elsewhere(parent)
         span.trace_high = parent.trace_high
         span.trace_low = parent.trace_low
-        span.header = parent.header
+        if parent.header is not None:
+            span.header = parent.header
         span.flags = parent.flags & TRACE_RANDOM
         span.parent_number = parent.span_number
-        rule = (1 if parent.remote else 3) + (0 if parent.flags & TRACE_SAMPLED else 1)
-        if parent.decision == DEFERRED:
-            rule = 0
+        if parent.decision != DEFERRED:
+            rule = (1 if parent.remote else 3) + (0 if parent.flags & TRACE_SAMPLED else 1)
     else:
-        local = False
-        rule = 0
         if parent is not None and parent.decision == WITHOUT_IDS:
             rule = 1 if parent.flags & TRACE_SAMPLED else 2
         if recorder.id_generator is None:
@@ -817,7 +818,6 @@ cdef int begin(Span span) except -1:
     span.shard = ft_own_shard(recorder.ring.shard_count)
     compare = &recorder.compare[rule]
     sampled = ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
-    never = span.carried is not None and UNTRACED_KEY in span.carried
     if never:
         sampled = False
     elif recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
@@ -833,7 +833,7 @@ cdef int begin(Span span) except -1:
         account.started += 1
         account.sampled_out += 1
         ft_unlock(mutex)
-        if parent_span is not None and parent_span.state == NOT_RECORDING and not parent.remote:
+        if has_parent and not parent.remote and is_unrecorded(parent):
             # Below an unsampled span of ours nothing new can be seen: the same ids, and nothing to make current.
             span.span_number = parent.span_number
             span.parent_number = 0
@@ -896,6 +896,26 @@ cdef int begin(Span span) except -1:
         except Exception:
             pass  # the processor's own troubles are reported where it was added
     return 0
+
+
+cdef inline PyObject *span_behind(Node node):
+    """The span of ours that a node is or stands for, borrowed; NULL for none."""
+    if isinstance(node, Span):
+        return <PyObject *> node
+    if type(node) is Context and (<Context> node).span_object is not None:
+        return <PyObject *> (<Context> node).span_object
+    return NULL
+
+
+cdef inline bint begun_elsewhere(Node node):
+    """Whether it is a span of the process that this one was forked from."""
+    cdef PyObject *span = span_behind(node)
+    return span != NULL and (<Span> span).generation != PROCESS.generation
+
+
+cdef inline bint is_unrecorded(Node node):
+    cdef PyObject *span = span_behind(node)
+    return span != NULL and (<Span> span).state == NOT_RECORDING
 
 
 cdef bint decide_slowly(
@@ -1060,7 +1080,7 @@ cdef int set_one(Span span, object key, object value) except -1:
     if PyUnicode_GET_LENGTH(key) == 0:
         span.attributes_dropped += 1
         return 0
-    if type(value) is not str or recorder.max_attribute_length >= 0:
+    if recorder.max_attribute_length >= 0 or not ft_is_plain(<PyObject *> value):
         try:
             value = normal_value(value, recorder.max_attribute_length)
         except Exception:
@@ -1068,20 +1088,20 @@ cdef int set_one(Span span, object key, object value) except -1:
             return 0
     with cython.critical_section(span):
         if span.state == RECORDING:
-            store(span, recorder.max_attributes, key, value)
+            store(span, recorder.max_attributes, <PyObject *> key, <PyObject *> value)
     return 0
 
 
-cdef int store(Span span, int64_t max_attributes, object key, object value) except -1:
+cdef inline int store(Span span, int64_t max_attributes, PyObject *key, PyObject *value) except -1:
     """A key seen before is replaced in place. The list is short and keys mostly the same objects: a search is quick."""
     cdef uint32_t i, count = span.attributes_count
     cdef PyObject *old
     cdef PyObject **at = span.attributes_at
     for i in range(count):
-        if ft_text_equal(key, <object> at[2 * i]):
+        if at[2 * i] == key or ft_text_equal(<object> key, <object> at[2 * i]):
             old = at[2 * i + 1]
-            Py_INCREF(value)
-            at[2 * i + 1] = <PyObject *> value
+            Py_INCREF(<object> value)
+            at[2 * i + 1] = value
             Py_DECREF(<object> old)
             return 0
     if max_attributes >= 0 and count >= max_attributes:
@@ -1090,10 +1110,10 @@ cdef int store(Span span, int64_t max_attributes, object key, object value) exce
     if count == span.attributes_capacity:
         grow_attributes(span)
         at = span.attributes_at
-    Py_INCREF(key)
-    Py_INCREF(value)
-    at[2 * count] = <PyObject *> key
-    at[2 * count + 1] = <PyObject *> value
+    Py_INCREF(<object> key)
+    Py_INCREF(<object> value)
+    at[2 * count] = key
+    at[2 * count + 1] = value
     span.attributes_count = count + 1
     return 0
 
@@ -1172,6 +1192,8 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
         write_event(part, recorder, name, attributes, time_ns)
         with cython.critical_section(span):
             if span.state == RECORDING:
+                if span.events.data == NULL:
+                    take_spare(&span.events)
                 append_field(&span.events, 0x5A, part)
                 span.events_count += 1
     finally:
@@ -1181,6 +1203,59 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
         else:
             ft_buffer_free(part)
     return 0
+
+
+cdef int append_plain_event(Span span, object name) except -1:
+    """An event of a name, now: written where it stays. For a caller that has the GIL."""
+    cdef ft_buffer *buffer = &span.events
+    cdef uint8_t *at
+    cdef size_t size, body = 9
+    if (<Recorder> <PyObject *> span.recorder).max_events >= 0:
+        if span.events_count >= (<Recorder> <PyObject *> span.recorder).max_events:
+            span.events_dropped += 1
+            return 0
+    size = ft_utf8_size(name)
+    if size:
+        body += 1 + ft_varint_size(size) + size
+    if buffer.data == NULL:
+        take_spare(buffer)
+    reserve(buffer, body + 11)
+    at = buffer.data + buffer.length
+    at[0] = 0x5A
+    at = ft_write_varint(at + 1, body)
+    at[0] = 0x09
+    at = ft_write_little_u64(at + 1, <uint64_t> (ft_clock_monotonic_ns() + span.wall_offset_ns))
+    if size:
+        at[0] = 0x12
+        at = ft_write_utf8(ft_write_varint(at + 1, size), name)
+    buffer.length = at - buffer.data
+    span.events_count += 1
+    return 0
+
+
+# Buffers of the smallest size wait here for the next span that has events or links. With a GIL only.
+cdef uint8_t *SPARE[LARGEST_POOL]
+cdef uint32_t spare = 0
+
+
+cdef inline void take_spare(ft_buffer *buffer) noexcept:
+    global spare
+    if spare:
+        spare -= 1
+        buffer.data = SPARE[spare]
+        buffer.capacity = SPARE_BYTES
+
+
+cdef inline void give_back(ft_buffer *buffer) noexcept:
+    """The opposite of ``take_spare``; the buffer is empty afterwards."""
+    global spare
+    if FT_HAS_GIL and buffer.capacity == SPARE_BYTES and spare < LARGEST_POOL:
+        SPARE[spare] = buffer.data
+        spare += 1
+        buffer.data = NULL
+        buffer.length = buffer.capacity = 0
+    else:
+        ft_buffer_free(buffer)
 
 
 cdef int write_event(ft_buffer *part, Recorder recorder, object name, object attributes, int64_t time_ns) except -1:
@@ -1330,8 +1405,9 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
     buffer.length = at - buffer.data
     pair = span.attributes_at
     for _i in range(span.attributes_count):
-        write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
-        if ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and type(<object> pair[1]) is int:
+        if ft_write_short_attribute(buffer, 0x4A, pair[0], pair[1]) != 1:
+            write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
+        if type(<object> pair[1]) is int and ft_text_equal(<object> pair[0], HTTP_STATUS_CODE):
             if 500 <= <int64_t> <object> pair[1] < 600:
                 flags |= FLAG_HTTP_5XX
         if tail is not None:
@@ -1591,7 +1667,7 @@ cdef void release(Span span) noexcept:
     if span.attributes_count or span.attributes_capacity:
         clear_attributes(span)
     if span.events.data != NULL:
-        ft_buffer_free(&span.events)
+        give_back(&span.events)
     if span.links.data != NULL:
         ft_buffer_free(&span.links)
     _before = span.recorder
@@ -1677,6 +1753,8 @@ cdef class Span(Node):
         if self.state == RECORDING:
             set_many(self, attributes)
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def add_event(self, name, attributes=None, timestamp=None):
         """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
         cdef int64_t time_ns
@@ -1913,6 +1991,12 @@ cdef class Span(Node):
         return f"Span({self.text!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"
 
 
+cdef inline int leave(Span span, object token) except -1:
+    if ft_contextvar_leave(VARIABLE, span, token) < 0:
+        leave_foreign(token)
+    return 0
+
+
 cdef int enter(Span span) except -1:
     """A ``with`` block begins."""
     if begin_once(span) and span.options & MAKE_CURRENT:
@@ -1951,15 +2035,38 @@ cdef object call_span(PyObject *span, PyObject *const *arguments, size_t count, 
 
 
 cdef ft_fastcall slow_set_attribute = NULL
+cdef ft_fastcall slow_add_event = NULL
 cdef ft_fastcall slow_end = NULL
 
 
 cdef object set_attribute(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
     """``Span.set_attribute`` by position."""
+    cdef PyObject *key
+    cdef PyObject *recorder
     if count != 2 or names != NULL:
         return slow_set_attribute(span, arguments, count, names)
     if (<Span> span).state == RECORDING:
-        set_one(<Span> span, <object> arguments[0], <object> arguments[1])
+        key = arguments[0]
+        recorder = <PyObject *> (<Span> span).recorder
+        if (
+            FT_HAS_GIL
+            and type(<object> key) is str
+            and PyUnicode_GET_LENGTH(<object> key) != 0
+            and (<Recorder> recorder).max_attribute_length < 0
+            and ft_is_plain(arguments[1])
+        ):
+            store(<Span> span, (<Recorder> recorder).max_attributes, key, arguments[1])
+        else:
+            set_one(<Span> span, <object> key, <object> arguments[1])
+    return None
+
+
+cdef object add_event(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Span.add_event`` of a name, now."""
+    if count != 1 or names != NULL or not FT_HAS_GIL or type(<object> arguments[0]) is not str:
+        return slow_add_event(span, arguments, count, names)
+    if (<Span> span).state == RECORDING:
+        append_plain_event(<Span> span, <object> arguments[0])
     return None
 
 
@@ -1997,6 +2104,7 @@ cdef Span unattached(Node node):
 
 slow_start_as_current_span = ft_quicken(Tracer, "start_as_current_span", <ft_fastcall> start_as_current_span)
 slow_set_attribute = ft_quicken(Span, "set_attribute", <ft_fastcall> set_attribute)
+slow_add_event = ft_quicken(Span, "add_event", <ft_fastcall> add_event)
 slow_end = ft_quicken(Span, "end", <ft_fastcall> end)
 cdef Span INVALID = unattached(None)
 link_offset = <char *> &INVALID.link - <char *> <PyObject *> INVALID
