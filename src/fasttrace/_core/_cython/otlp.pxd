@@ -6,6 +6,8 @@ cdef extern from "buffer.h" nogil:
         uint8_t *data
         size_t length
         size_t capacity
+        bint lent
+    void ft_buffer_init(ft_buffer *buffer)
     int ft_buffer_reserve(ft_buffer *buffer, size_t extra)
     void ft_buffer_free(ft_buffer *buffer)
     int ft_buffer_close(ft_buffer *buffer, size_t mark)

@@ -228,8 +228,7 @@ def encode_attributes(attributes, field=1, max_count=None):
     Keys that are not text or empty, and values that can't be normalised, are left out.
     """
     cdef ft_buffer buffer
-    buffer.data = NULL
-    buffer.length = buffer.capacity = 0
+    ft_buffer_init(&buffer)
     try:
         write_attributes(&buffer, field << 3 | 2, attributes, -1 if max_count is None else max_count, -1)
         return PyBytes_FromStringAndSize(<char *> buffer.data, buffer.length)
@@ -240,8 +239,7 @@ def encode_attributes(attributes, field=1, max_count=None):
 def encode_scope(scope):
     """The body of an OTLP ``InstrumentationScope``, without the schema URL."""
     cdef ft_buffer buffer
-    buffer.data = NULL
-    buffer.length = buffer.capacity = 0
+    ft_buffer_init(&buffer)
     try:
         write_text_field(&buffer, 0x0A, scope.name)
         write_text_field(&buffer, 0x12, scope.version)

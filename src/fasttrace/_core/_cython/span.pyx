@@ -51,6 +51,7 @@ from fasttrace._core._cython.ids cimport (
 from fasttrace._core._cython.otlp cimport (
     ft_buffer,
     ft_buffer_free,
+    ft_buffer_init,
     ft_is_plain,
     ft_text_equal,
     ft_utf8_size,
@@ -70,11 +71,13 @@ from fasttrace._core._cython.otlp cimport (
 from fasttrace._core._cython.ring cimport (
     FT_HAS_GIL,
     Ring,
+    commit_record,
     ft_is_first,
     ft_load_seq_cst,
     ft_lock,
     ft_mutex,
     ft_own_shard,
+    ft_ring_room,
     ft_shard,
     ft_store_seq_cst,
     ft_unlock,
@@ -173,6 +176,7 @@ cdef enum:
     # A wall clock step shows at new local roots after at most this long.
     WALL_OFFSET_AGE_NS = 100_000_000
     LARGEST_KEPT_SCRATCH = 1024 * 1024
+    LIKELY_BYTES = 4096  # few records are larger, but for their events and links
 
 # The low 56 bits of a trace id, W3C Trace Context level 2, are the randomness that samplers compare.
 cdef uint64_t RANDOMNESS = (<uint64_t> 1 << 56) - 1
@@ -1181,8 +1185,7 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
     if recorder.max_events >= 0 and span.events_count >= recorder.max_events:
         span.events_dropped += 1
         return 0
-    own.data = NULL
-    own.length = own.capacity = 0
+    ft_buffer_init(&own)
     cdef bint lent = not part_is_lent
     part = &PART if lent else &own
     if lent:
@@ -1318,8 +1321,7 @@ cdef int add_one_link(Span span, object context, object attributes) except -1:
     if recorder.max_links >= 0 and span.links_count >= recorder.max_links:
         span.links_dropped += 1
         return 0
-    part.data = NULL
-    part.length = part.capacity = 0
+    ft_buffer_init(&part)
     try:
         write_link(&part, recorder, node, attributes)
         with cython.critical_section(span):
@@ -1418,17 +1420,20 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
                 route_size = ft_utf8_size(<object> pair[1])
                 route_at = buffer.length - route_size
         pair += 2
-    write_count(buffer, 0x50, span.attributes_dropped)
+    if span.attributes_dropped:
+        write_count(buffer, 0x50, span.attributes_dropped)
     if span.events.length:
         reserve(buffer, span.events.length)
         memcpy(buffer.data + buffer.length, span.events.data, span.events.length)
         buffer.length += span.events.length
-    write_count(buffer, 0x60, span.events_dropped)
+    if span.events_dropped:
+        write_count(buffer, 0x60, span.events_dropped)
     if span.links.length:
         reserve(buffer, span.links.length)
         memcpy(buffer.data + buffer.length, span.links.data, span.links.length)
         buffer.length += span.links.length
-    write_count(buffer, 0x70, span.links_dropped)
+    if span.links_dropped:
+        write_count(buffer, 0x70, span.links_dropped)
     if span.status_number:
         write_status(buffer, span)
         if span.status_number == STATUS_ERROR:
@@ -1499,8 +1504,7 @@ cdef int write_status(ft_buffer *buffer, Span span) except -1:
     if span.description is not None:
         size = ft_utf8_size(span.description)
     cdef ft_buffer body
-    body.data = NULL
-    body.length = body.capacity = 0
+    ft_buffer_init(&body)
     try:
         if size:
             write_text_field(&body, 0x12, span.description)
@@ -1605,11 +1609,32 @@ cdef void observed(Window *window, int64_t nanoseconds, bint failed) noexcept:
     window.durations[ft_duration_bucket(<uint64_t> nanoseconds)] += 1
 
 
+cdef int write_record(Span span, Recorder recorder, ft_shard *shard, ft_buffer *scratch, int64_t end_ns) noexcept:
+    """Encoded where it stays, while the ring has room in one piece; else elsewhere, and copied. What became of it."""
+    cdef ft_buffer place
+    cdef int answer
+    if shard.ring.data != NULL:
+        place.lent = True
+        place.capacity = ft_ring_room(&shard.ring, &place.data)
+        if place.capacity > LIKELY_BYTES + span.events.length + span.links.length:
+            if (<quiet_encode> encode)(span, recorder, &place, end_ns) == 0:
+                return commit_record(recorder.ring, shard, place.data, <uint32_t> place.length)
+            PyErr_Clear()
+    if (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
+        answer = DROPPED_ENCODE_ERROR
+    elif scratch.length > <size_t> 0xFFFFFFFF:
+        answer = DROPPED_TOO_LARGE
+    else:
+        answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
+    if scratch.capacity > LARGEST_KEPT_SCRATCH:
+        ft_buffer_free(scratch)
+    return answer
+
+
 cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) except -1:
     """The record of a span that has ended to the ring, unless it is refused; PUSHED, or the reason for the drop."""
     cdef ft_shard *shard
     cdef Account *account
-    cdef ft_buffer *scratch
     cdef int answer
     if span.generation != PROCESS.generation:
         # Begun before the fork: its record is the parent's to write.
@@ -1624,7 +1649,6 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) e
         return DROPPED_FORKED
     shard = &recorder.ring.shards[span.shard]
     account = &recorder.accounts[span.shard]
-    scratch = &account.scratch
     ft_lock(&shard.mutex)
     ft_links_remove(&span.link)
     account.active -= 1
@@ -1634,20 +1658,14 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) e
         answer = ONLY_RECORDED
     elif refused:
         answer = DROPPED_ENCODE_ERROR
-    elif (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
-        answer = DROPPED_ENCODE_ERROR
-    elif scratch.length > <size_t> 0xFFFFFFFF:
-        answer = DROPPED_TOO_LARGE
     else:
-        answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
+        answer = write_record(span, recorder, shard, &account.scratch, end_ns)
     if answer == ONLY_RECORDED:
         account.sampled_out += 1
     elif answer != PUSHED:
         account.dropped[answer] += 1
     if recorder.observing and span.record_flags & FLAG_LOCAL_ROOT:
         observed(account.window, end_ns - span.start_ns, (span.record_flags & (FLAG_ERROR | FLAG_HTTP_5XX)) != 0)
-    if scratch.capacity > LARGEST_KEPT_SCRATCH:
-        ft_buffer_free(scratch)
     ft_unlock(&shard.mutex)
     if answer == DROPPED_ENCODE_ERROR:
         PyErr_Clear()

@@ -10,11 +10,16 @@ typedef struct {
     uint8_t *data;
     size_t length;
     size_t capacity;
+    int lent; /* the memory is somebody else's and does not grow */
 } ft_buffer;
 
-/* Makes room for `extra` bytes; 0, or -1 without memory (the buffer is as it was). */
+/* An empty buffer, all zero. */
+static inline void ft_buffer_init(ft_buffer *buffer) { memset(buffer, 0, sizeof(*buffer)); }
+
+/* Makes room for `extra` bytes; 0, or -1 where there is no more (the buffer is as it was). */
 static inline int ft_buffer_reserve(ft_buffer *buffer, size_t extra) {
     if (buffer->capacity - buffer->length >= extra) return 0;
+    if (buffer->lent) return -1;
     size_t capacity = buffer->capacity ? buffer->capacity : 256;
     while (capacity - buffer->length < extra) {
         if (capacity > SIZE_MAX / 2) return -1;
