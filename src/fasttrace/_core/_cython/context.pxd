@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fasttrace._core._cython.tail cimport LocalTrace
 
 cdef extern from "pytext.h":
+    object ft_contextvar_get(object variable)
     object ft_contextvar_set(object variable, object value)
     int ft_contextvar_leave(object variable, object value, object token)
 

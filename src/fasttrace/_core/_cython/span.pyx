@@ -31,6 +31,7 @@ from fasttrace._core._cython.context cimport (
     as_node,
     current,
     flags_of,
+    ft_contextvar_get,
     ft_contextvar_leave,
     ft_contextvar_set,
     hex_of,
@@ -718,10 +719,8 @@ cdef ft_fastcall slow_start_as_current_span = NULL
 
 cdef object start_as_current_span(PyObject *tracer, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
     """``Tracer.start_as_current_span`` with a name, and by keyword a context, a kind and attributes."""
-    cdef PyObject *context = <PyObject *> None
-    cdef PyObject *kind = <PyObject *> INTERNAL
-    cdef PyObject *attributes = <PyObject *> None
     cdef PyObject *key
+    cdef PyObject *name
     cdef Py_ssize_t i
     cdef Span span
     if count != 1:
@@ -729,18 +728,22 @@ cdef object start_as_current_span(PyObject *tracer, PyObject *const *arguments, 
     if names != NULL:
         for i in range(PyTuple_GET_SIZE(names)):
             key = PyTuple_GET_ITEM(names, i)
-            if key == <PyObject *> ATTRIBUTES:
-                attributes = arguments[i + 1]
-            elif key == <PyObject *> KIND:
-                kind = arguments[i + 1]
-            elif key == <PyObject *> CONTEXT:
-                context = arguments[i + 1]
-            else:
+            if key != <PyObject *> ATTRIBUTES and key != <PyObject *> KIND and key != <PyObject *> CONTEXT:
                 return slow_start_as_current_span(tracer, arguments, count, names)
-    span = new_span(
-        <Tracer> tracer, <object> arguments[0], <object> context, <object> kind, <object> attributes, None, None
-    )
+    span = blank(<Tracer> tracer)
+    span.tracer = <Tracer> tracer
+    name = arguments[0]
+    span.text = <object> name if type(<object> name) is str else text_of(<object> name)
     span.options = MAKE_CURRENT | DEFAULT_OPTIONS
+    if names != NULL:
+        for i in range(PyTuple_GET_SIZE(names)):
+            key = PyTuple_GET_ITEM(names, i)
+            if key == <PyObject *> ATTRIBUTES:
+                span.start_attributes = <object> arguments[i + 1]
+            elif key == <PyObject *> CONTEXT:
+                span.parent = <object> arguments[i + 1]
+            elif arguments[i + 1] != <PyObject *> INTERNAL:
+                span.kind_number = number_of(<object> arguments[i + 1], 4)
     return span
 
 
@@ -776,7 +779,7 @@ cdef int begin(Span span) except -1:
     # A span that begins is its caller's: nobody else begins it, too.
     span.state = NOT_RECORDING
     if span.parent is None:
-        parent = current()
+        parent = <Node> ft_contextvar_get(VARIABLE)
     else:
         parent = as_node(span.parent)
         span.parent = None
@@ -1717,12 +1720,13 @@ cdef class BlockMethod:
     def __get__(self, span, owner):
         if span is None:
             return self
-        (<Span?> span).asked |= self.step
+        if type(span) is not Span and not isinstance(span, Span):
+            raise TypeError(f"{self.__name__} is for spans, not for {type(span).__name__!r} objects")
+        (<Span> <PyObject *> span).asked |= self.step
         return span
 
     def __call__(self, span, *exception):
-        (<Span?> span).asked |= self.step
-        return span(*exception)
+        return self.__get__(span, None)(*exception)
 
     def __repr__(self):
         return f"<method '{self.__name__}' of spans>"
@@ -1866,7 +1870,8 @@ cdef class Span(Node):
             enter(self)
             return self
         if len(arguments) == 3 and self.asked & EXIT:
-            return leave_block(self, arguments[1])
+            leave_block(self, <PyObject *> arguments[1])
+            return None
         if len(arguments) != 1:
             raise TypeError(f"a span is called with the function that it decorates, not with {len(arguments)} arguments")
         from fasttrace._core.decorate import decorate
@@ -2015,41 +2020,53 @@ cdef inline int leave(Span span, object token) except -1:
     return 0
 
 
-cdef int enter(Span span) except -1:
+cdef inline int enter(Span span) except -1:
     """A ``with`` block begins."""
     if begin_once(span) and span.options & MAKE_CURRENT:
         span.token = ft_contextvar_set(VARIABLE, span)
     return 0
 
 
-cdef object leave_block(Span span, object exception):
+cdef inline int leave_block(Span span, PyObject *exception) except -1:
     """A ``with`` block ends, with this exception or None."""
+    if FT_HAS_GIL:
+        if span.token is not None:
+            leave(span, span.token)
+            span.token = None
+    else:
+        leave_once(span)
+    if exception != <PyObject *> None:
+        if span.state == RECORDING:
+            record(span, <object> exception, not span.options & MAKE_CURRENT)
+        elif span.options & LIGHT:
+            record(span, <object> exception, True)
+    if span.options & END_ON_EXIT:
+        if span.state == RECORDING or span.options & LIGHT or span.view is not None:
+            finish(span, None)
+    return 0
+
+
+cdef int leave_once(Span span) except -1:
     with cython.critical_section(span):
         token = span.token
         span.token = None
     if token is not None:
         leave(span, token)
-    if exception is not None:
-        if span.state == RECORDING:
-            record(span, exception, not span.options & MAKE_CURRENT)
-        elif span.options & LIGHT:
-            record(span, exception, True)
-    if span.options & END_ON_EXIT:
-        finish(span, None)
-    return None
+    return 0
 
 
 cdef object call_span(PyObject *span, PyObject *const *arguments, size_t count, PyObject *names):
     """A span's vectorcall: what ``__call__`` does."""
     cdef Py_ssize_t i, given = PyVectorcall_NARGS(count)
-    if names == NULL:
-        if given == 3 and (<Span> span).asked & EXIT:
-            return leave_block(<Span> span, <object> arguments[1])
-        if given == 0 and (<Span> span).asked & ENTER:
-            enter(<Span> span)
-            return <object> span
-        return (<Span> span).__call__(*[<object> arguments[i] for i in range(given)])
-    raise TypeError("a span is called with the function that it decorates, without keywords")
+    if names != NULL:
+        raise TypeError("a span is called with the function that it decorates, without keywords")
+    if given == 3 and (<Span> span).asked & EXIT:
+        leave_block(<Span> span, arguments[1])
+        return None
+    if given == 0 and (<Span> span).asked & ENTER:
+        enter(<Span> span)
+        return <object> span
+    return (<Span> span).__call__(*[<object> arguments[i] for i in range(given)])
 
 
 cdef ft_fastcall slow_set_attribute = NULL
