@@ -657,7 +657,12 @@ cdef void make_blank(Span span) noexcept:
     span.wall_offset_ns = 0
     span.flags = span.decision = 0
     span.remote = False
-    memset(&span.link, 0, <char *> &span.inline_attributes - <char *> &span.link)
+    # One by one: GCC makes of a memset here what takes thirty cycles to begin.
+    span.attributes_dropped = span.events_count = span.events_dropped = span.links_count = span.links_dropped = 0
+    span.generation = span.shard = 0
+    span.state = span.options = span.asked = span.kind_number = span.status_number = span.record_flags = 0
+    span.parent_number = 0
+    span.start_ns = span.end_ns = 0
     if span.recorder is not None:
         span.recorder = None
     if span.header is not None:
