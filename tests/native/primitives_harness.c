@@ -64,7 +64,8 @@ static void links(void) {
 }
 
 static void buffers(void) {
-    ft_buffer buffer = {NULL, 0, 0};
+    ft_buffer buffer;
+    ft_buffer_init(&buffer);
     uint8_t varint[10];
     CHECK(ft_write_varint(varint, UINT64_MAX) - varint == 10);
     CHECK(ft_varint_size(0) == 1 && ft_varint_size(127) == 1 && ft_varint_size(128) == 2);
@@ -89,6 +90,10 @@ static void buffers(void) {
     ft_write_little_u16(word, 0x0102);
     CHECK(word[0] == 2 && word[1] == 1);
     ft_buffer_free(&buffer);
+    ft_buffer lent = {word, 0, sizeof(word), 1};
+    CHECK(ft_buffer_reserve(&lent, sizeof(word)) == 0);
+    CHECK(ft_buffer_reserve(&lent, sizeof(word) + 1) == -1);
+    CHECK(lent.data == word && lent.capacity == sizeof(word));
 }
 
 static void clocks(void) {

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fasttrace._core._cython.tail cimport LocalTrace
 
 cdef extern from "pytext.h":
+    object ft_contextvar_get(object variable)
     object ft_contextvar_set(object variable, object value)
     int ft_contextvar_leave(object variable, object value, object token)
 
@@ -44,5 +45,5 @@ cdef object as_node(object value)
 cdef Node current()
 cdef object trace_id_of(uint64_t high, uint64_t low)
 cdef int split_trace_id(object value, uint64_t *high, uint64_t *low) except -1
-cdef int leave(Node node, object token) except -1
+cdef int leave_foreign(object token) except -1
 cdef object hex_of(uint64_t high, uint64_t low, int digits)

@@ -8,7 +8,6 @@ Raced by ``stress/race.py`` ("headers").
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
 from fasttrace._core._cython.tail cimport ft_load_acquire_u32
@@ -18,10 +17,8 @@ from contextvars import ContextVar
 from fasttrace._core.types import BAGGAGE_KEY, TraceState
 
 cdef extern from "Python.h":
-    int PyContextVar_Get(object variable, PyObject *default_value, PyObject **value) except -1
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maximum)
     void *PyUnicode_DATA(object text)
-    void Py_DECREF(PyObject *o)
 
 cdef extern from "hex.h" nogil:
     void ft_hex_write(uint8_t *text, uint64_t value, int digits)
@@ -350,11 +347,7 @@ def set_foreign(convert):
 
 
 cdef Node current():
-    cdef PyObject *value
-    PyContextVar_Get(VARIABLE, NULL, &value)
-    node = <object> value
-    Py_DECREF(value)
-    return <Node> node
+    return <Node> ft_contextvar_get(VARIABLE)
 
 
 def current_node():
@@ -386,8 +379,13 @@ cdef object wrong_node(object node):
 
 cdef int leave(Node node, object token) except -1:
     if ft_contextvar_leave(VARIABLE, node, token) < 0:
-        # Entered in another execution context: there is nothing to reset here, but a span that is over must not
-        # stay current, so what it replaced is put back.
-        previous = getattr(token, "old_value", None)
-        ft_contextvar_set(VARIABLE, previous if isinstance(previous, Node) else None)
+        leave_foreign(token)
+    return 0
+
+
+cdef int leave_foreign(object token) except -1:
+    """Entered in another execution context: there is nothing to reset here, but a span that is over must not
+    stay current, so what it replaced is put back."""
+    previous = getattr(token, "old_value", None)
+    ft_contextvar_set(VARIABLE, previous if isinstance(previous, Node) else None)
     return 0

@@ -1,3 +1,4 @@
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "buffer.h" nogil:
@@ -5,6 +6,8 @@ cdef extern from "buffer.h" nogil:
         uint8_t *data
         size_t length
         size_t capacity
+        bint lent
+    void ft_buffer_init(ft_buffer *buffer)
     int ft_buffer_reserve(ft_buffer *buffer, size_t extra)
     void ft_buffer_free(ft_buffer *buffer)
     int ft_buffer_close(ft_buffer *buffer, size_t mark)
@@ -20,6 +23,10 @@ cdef extern from "pytext.h":
     size_t ft_utf8_size(object text)
     uint8_t *ft_write_utf8(uint8_t *at, object text)
     bint ft_text_equal(object a, object b)
+
+cdef extern from "attribute.h":
+    bint ft_is_plain(PyObject *value)
+    int ft_write_short_attribute(ft_buffer *buffer, uint8_t tag, PyObject *key, PyObject *value)
 
 # Room for `extra` more bytes, or MemoryError.
 cdef inline int reserve(ft_buffer *buffer, size_t extra) except -1:

@@ -140,6 +140,8 @@ cdef int close_field(ft_buffer *buffer, size_t mark) except -1:
 
 cdef int write_attribute(ft_buffer *buffer, uint32_t tag, object key, object value) except -1:
     """One KeyValue field. Strings and integers are sized first; what nests is closed afterwards."""
+    if tag < 0x80 and ft_write_short_attribute(buffer, <uint8_t> tag, <PyObject *> key, <PyObject *> value) == 1:
+        return 0
     cdef size_t key_size = ft_utf8_size(key)
     cdef size_t value_size = 0, any_size, size, mark, inner
     cdef uint8_t *at
@@ -226,8 +228,7 @@ def encode_attributes(attributes, field=1, max_count=None):
     Keys that are not text or empty, and values that can't be normalised, are left out.
     """
     cdef ft_buffer buffer
-    buffer.data = NULL
-    buffer.length = buffer.capacity = 0
+    ft_buffer_init(&buffer)
     try:
         write_attributes(&buffer, field << 3 | 2, attributes, -1 if max_count is None else max_count, -1)
         return PyBytes_FromStringAndSize(<char *> buffer.data, buffer.length)
@@ -238,8 +239,7 @@ def encode_attributes(attributes, field=1, max_count=None):
 def encode_scope(scope):
     """The body of an OTLP ``InstrumentationScope``, without the schema URL."""
     cdef ft_buffer buffer
-    buffer.data = NULL
-    buffer.length = buffer.capacity = 0
+    ft_buffer_init(&buffer)
     try:
         write_text_field(&buffer, 0x0A, scope.name)
         write_text_field(&buffer, 0x12, scope.version)

@@ -5,6 +5,12 @@ cdef extern from "ring.h" nogil:
     ctypedef struct ft_ring:
         uint8_t *data
         uint64_t capacity
+    uint64_t ft_ring_room(ft_ring *ring, uint8_t **at)
+    void ft_ring_commit(ft_ring *ring, uint32_t length)
+    uint64_t ft_ring_used(const ft_ring *ring)
+
+cdef extern from "buffer.h" nogil:
+    uint8_t *ft_write_little_u32(uint8_t *at, uint32_t value)
 
 cdef extern from "shards.h" nogil:
     enum:
@@ -59,3 +65,19 @@ cdef class Ring:
     cdef void signal(self) noexcept nogil
     cdef int drain(self) noexcept nogil
     cdef int append_pending(self, const uint8_t *record, uint32_t length) noexcept nogil
+
+# A record that lies where `ft_ring_room` said; the caller holds the shard's mutex.
+cdef inline int commit_record(Ring ring, ft_shard *shard, uint8_t *record, uint32_t length) noexcept:
+    if ft_add_seq_cst(&ring.spans_queued, 1) > ring.max_spans:
+        ft_add_seq_cst(&ring.spans_queued, -1)
+        return QUEUE_FULL
+    if ft_add_seq_cst(&ring.bytes_queued, length) > ring.max_bytes:
+        ft_add_seq_cst(&ring.bytes_queued, -<int64_t> length)
+        ft_add_seq_cst(&ring.spans_queued, -1)
+        return QUEUE_FULL
+    ft_write_little_u32(record + 12, shard.sequence)
+    shard.sequence += 1
+    ft_ring_commit(&shard.ring, length)
+    if ft_ring_used(&shard.ring) > shard.ring.capacity // 2:
+        ring.signal()
+    return PUSHED

@@ -44,16 +44,12 @@ cdef extern from "pythread.h" nogil:
 cdef extern from "ring.h" nogil:
     int ft_ring_init(ft_ring *ring, uint64_t capacity)
     void ft_ring_free(ft_ring *ring)
-    uint64_t ft_ring_used(const ft_ring *ring)
     int ft_ring_push(ft_ring *ring, const uint8_t *record, uint32_t length)
     const uint8_t *ft_ring_peek(ft_ring *ring)
     void ft_ring_pop(ft_ring *ring, uint32_t length)
     uint32_t ft_record_length(const uint8_t *record)
     uint32_t ft_exchange_acq_rel(uint32_t *word, uint32_t value)
     uint32_t ft_load_acquire_u32(const uint32_t *word)
-
-cdef extern from "buffer.h" nogil:
-    uint8_t *ft_write_little_u32(uint8_t *at, uint32_t value)
 
 cdef enum:
     CHUNK_BYTES = 256 * 1024

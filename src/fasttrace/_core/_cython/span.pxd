@@ -91,7 +91,11 @@ cdef class Tracer:
     cdef readonly Recorder recorder
     cdef uint32_t scope_index
 
+cdef extern from "calls.h":
+    ctypedef PyObject *(*ft_vectorcall)(PyObject *callable, PyObject *const *arguments, size_t count, PyObject *names)
+
 cdef class Span(Node):
+    cdef ft_vectorcall vectorcall
     cdef Tracer tracer
     cdef Recorder recorder
     cdef object text            # the name
@@ -113,6 +117,7 @@ cdef class Span(Node):
     cdef uint32_t shard         # where it is linked and counted
     cdef uint8_t state
     cdef uint8_t options
+    cdef uint8_t asked          # which of the block's methods were looked up
     cdef uint8_t kind_number
     cdef uint8_t status_number
     cdef uint8_t record_flags

@@ -31,9 +31,11 @@ from fasttrace._core._cython.context cimport (
     as_node,
     current,
     flags_of,
+    ft_contextvar_get,
+    ft_contextvar_leave,
     ft_contextvar_set,
     hex_of,
-    leave,
+    leave_foreign,
     span_context_of,
     split_trace_id,
     trace_id_of,
@@ -50,11 +52,15 @@ from fasttrace._core._cython.ids cimport (
 from fasttrace._core._cython.otlp cimport (
     ft_buffer,
     ft_buffer_free,
+    ft_buffer_init,
+    ft_is_plain,
     ft_text_equal,
     ft_utf8_size,
+    ft_varint_size,
     ft_write_big_u64,
     ft_write_little_u32,
     ft_write_little_u64,
+    ft_write_short_attribute,
     ft_write_utf8,
     ft_write_varint,
     normal_value,
@@ -66,11 +72,13 @@ from fasttrace._core._cython.otlp cimport (
 from fasttrace._core._cython.ring cimport (
     FT_HAS_GIL,
     Ring,
+    commit_record,
     ft_is_first,
     ft_load_seq_cst,
     ft_lock,
     ft_mutex,
     ft_own_shard,
+    ft_ring_room,
     ft_shard,
     ft_store_seq_cst,
     ft_unlock,
@@ -95,10 +103,24 @@ from fasttrace._core.values import exception_attributes, exception_description
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    Py_ssize_t PyVectorcall_NARGS(size_t count)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *tuple)
+    PyObject *PyTuple_GET_ITEM(PyObject *tuple, Py_ssize_t i)
     void PyErr_Clear()
 
 cdef extern from "pytext.h":
     object ft_new(object kind)
+
+cdef extern from "calls.h":
+    ctypedef object (*ft_fastcall)(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
+    ft_fastcall ft_quicken(object kind, const char *name, ft_fastcall quick) except NULL
+    void ft_accept_vectorcall(object kind, Py_ssize_t offset)
+    void ft_inherit_vectorcall(object kind, object base)
+    ctypedef void (*destructor)(PyObject *object) noexcept
+    destructor ft_replace_dealloc(object kind, destructor own)
+    bint ft_keep(PyObject *object, object kind)
+    void ft_let_go(PyObject *object)
+    object ft_use_again(PyObject *object)
 
 cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
@@ -124,6 +146,11 @@ cdef enum:
     RAISED = 32  # an exception was recorded
     ENDING = 64  # somebody ends it, and its processor may still change it
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
+    LARGEST_POOL = 64
+    SPARE_BYTES = 256  # what a buffer begins with
+    # which of the block's methods were looked up
+    ENTER = 1
+    EXIT = 2
     # what becomes of a record, and the drop counters; the first four are the ring's answers
     PUSHED = 0
     DROPPED_QUEUE_FULL = 1
@@ -150,6 +177,7 @@ cdef enum:
     # A wall clock step shows at new local roots after at most this long.
     WALL_OFFSET_AGE_NS = 100_000_000
     LARGEST_KEPT_SCRATCH = 1024 * 1024
+    LIKELY_BYTES = 4096  # few records are larger, but for their events and links
 
 # The low 56 bits of a trace id, W3C Trace Context level 2, are the randomness that samplers compare.
 cdef uint64_t RANDOMNESS = (<uint64_t> 1 << 56) - 1
@@ -162,6 +190,7 @@ assert layout.THRESHOLD_ASK == ASK and layout.DURATION_BUCKETS == FT_DURATION_BU
 
 cdef ft_process *PROCESS = process_state()
 cdef object VARIABLE = context_module.CURRENT
+cdef str UNTRACED = UNTRACED_KEY
 cdef object INTERNAL = SpanKind.INTERNAL
 cdef object ZERO = 0
 cdef tuple KINDS = tuple(SpanKind)
@@ -314,6 +343,8 @@ cdef class Recorder:
     def span_type(self, value):
         if value is not None and not (isinstance(value, type) and issubclass(value, Span)):
             raise TypeError(f"span_type={value!r}: a subclass of {Span.__name__}, or None")
+        if value is not None:
+            ft_inherit_vectorcall(value, Span)
         with cython.critical_section(self):
             self.span_class = value
 
@@ -580,12 +611,92 @@ cdef class Tracer:
         return f"Tracer({self.scope!r})"
 
 
+# Spans that wait for their next use: a fresh one costs three times as much. With a GIL only.
+cdef PyObject *POOL[LARGEST_POOL]
+cdef uint32_t pooled = 0
+
+
 cdef inline Span blank(Tracer tracer):
     """A span of the type that its recorder wants."""
-    cdef Recorder recorder = tracer.recorder
-    if recorder is None or recorder.span_class is None:
-        return Span.__new__(Span)
-    return ft_new(recorder.span_class)
+    global pooled
+    if tracer.recorder is not None and tracer.recorder.span_class is not None:
+        return ft_new(tracer.recorder.span_class)
+    if pooled:
+        pooled -= 1
+        return <Span> ft_use_again(POOL[pooled])
+    return Span.__new__(Span)
+
+
+cdef destructor plain_dealloc = NULL
+
+
+cdef void deallocate(PyObject *span) noexcept:
+    """The end of a span, or the beginning of the next one."""
+    global pooled
+    if FT_HAS_GIL and pooled < LARGEST_POOL and ft_keep(span, Span):
+        make_blank(<Span> span)
+        if pooled < LARGEST_POOL:
+            POOL[pooled] = span
+            pooled += 1
+            return
+        ft_let_go(span)
+    plain_dealloc(span)
+
+
+cdef void make_blank(Span span) noexcept:
+    """As it was when it was made."""
+    if span.state == RECORDING:
+        abandon(span)
+    if span.attributes_capacity:
+        clear_attributes(span)
+    if span.events.data != NULL:
+        give_back(&span.events)
+    if span.links.data != NULL:
+        ft_buffer_free(&span.links)
+    span.trace_high = span.trace_low = span.span_number = 0
+    span.wall_offset_ns = 0
+    span.flags = span.decision = 0
+    span.remote = False
+    # One by one: GCC makes of a memset here what takes thirty cycles to begin.
+    span.attributes_dropped = span.events_count = span.events_dropped = span.links_count = span.links_dropped = 0
+    span.generation = span.shard = 0
+    span.state = span.options = span.asked = span.kind_number = span.status_number = span.record_flags = 0
+    span.parent_number = 0
+    span.start_ns = span.end_ns = 0
+    if span.recorder is not None:
+        span.recorder = None
+    if span.header is not None:
+        span.header = None
+    if span.carried is not None:
+        span.carried = None
+    if span.local_trace is not None:
+        span.local_trace = None
+    if span.view is not None:
+        span.view = None
+    if span.parent is not None:
+        span.parent = None
+    if span.start_attributes is not None:
+        span.start_attributes = None
+    if span.start_rest is not None:
+        span.start_rest = None
+    if span.token is not None:
+        span.token = None
+    if span.description is not None:
+        span.description = None
+    span.text = None
+    span.tracer = None
+
+
+cdef void abandon(Span span) noexcept:
+    """A span goes that has not ended."""
+    cdef ft_mutex *mutex
+    if span.generation == PROCESS.generation:
+        mutex = &span.recorder.ring.shards[span.shard].mutex
+        ft_lock(mutex)
+        ft_links_remove(&span.link)
+        span.recorder.accounts[span.shard].active -= 1
+        span.recorder.accounts[span.shard].abandoned += 1
+        ft_unlock(mutex)
 
 
 cdef inline Span new_span(
@@ -602,6 +713,42 @@ cdef inline Span new_span(
         span.start_attributes = attributes
     if links is not None or start_time is not None:
         span.start_rest = (links, start_time)
+    return span
+
+
+cdef str CONTEXT = "context"
+cdef str KIND = "kind"
+cdef str ATTRIBUTES = "attributes"
+cdef ft_fastcall slow_start_as_current_span = NULL
+
+
+cdef object start_as_current_span(PyObject *tracer, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Tracer.start_as_current_span`` with a name, and by keyword a context, a kind and attributes."""
+    cdef PyObject *key
+    cdef PyObject *name
+    cdef Py_ssize_t i
+    cdef Span span
+    if count != 1:
+        return slow_start_as_current_span(tracer, arguments, count, names)
+    if names != NULL:
+        for i in range(PyTuple_GET_SIZE(names)):
+            key = PyTuple_GET_ITEM(names, i)
+            if key != <PyObject *> ATTRIBUTES and key != <PyObject *> KIND and key != <PyObject *> CONTEXT:
+                return slow_start_as_current_span(tracer, arguments, count, names)
+    span = blank(<Tracer> tracer)
+    span.tracer = <Tracer> tracer
+    name = arguments[0]
+    span.text = <object> name if type(<object> name) is str else text_of(<object> name)
+    span.options = MAKE_CURRENT | DEFAULT_OPTIONS
+    if names != NULL:
+        for i in range(PyTuple_GET_SIZE(names)):
+            key = PyTuple_GET_ITEM(names, i)
+            if key == <PyObject *> ATTRIBUTES:
+                span.start_attributes = <object> arguments[i + 1]
+            elif key == <PyObject *> CONTEXT:
+                span.parent = <object> arguments[i + 1]
+            elif arguments[i + 1] != <PyObject *> INTERNAL:
+                span.kind_number = number_of(<object> arguments[i + 1], 4)
     return span
 
 
@@ -624,27 +771,26 @@ cdef uint8_t number_of(object value, int largest) except? 255:
 
 cdef int begin(Span span) except -1:
     """Parent, sampling, ids, clock. Leaves the span recording or not recording."""
-    cdef Tracer tracer = span.tracer
-    cdef Recorder recorder = tracer.recorder
-    cdef Node parent = None
-    cdef Span parent_span = None
+    cdef Recorder recorder = span.tracer.recorder
+    cdef Node parent
     cdef ft_generator *generator
     cdef Account *account
     cdef ft_mutex *mutex
-    cdef bint has_parent, local, sampled, explicit = False, only_record = False, never
-    cdef int rule
+    cdef bint has_parent, local = False, sampled, explicit = False, only_record = False, never = False
+    cdef int rule = 0
     cdef Compare *compare
     cdef PyObject *added = NULL
     cdef int64_t now
     # A span that begins is its caller's: nobody else begins it, too.
     span.state = NOT_RECORDING
-    if span.parent is not None:
+    if span.parent is None:
+        parent = <Node> ft_contextvar_get(VARIABLE)
+    else:
         parent = as_node(span.parent)
-        explicit = parent is not None
         span.parent = None
-    if parent is None:
-        parent = current()
-    has_parent = parent is not None and (parent.trace_high | parent.trace_low) != 0 and parent.span_number != 0
+        explicit = parent is not None
+        if parent is None:
+            parent = current()
     if recorder is None:
         if parent is not None:
             take_over(span, parent)
@@ -656,27 +802,23 @@ cdef int begin(Span span) except -1:
     generator = ft_own_generator(PROCESS)
     if generator.seeded_generation != PROCESS.generation:
         reseed(generator)
+    has_parent = False
     if parent is not None:
-        span.carried = parent.carried
+        has_parent = (parent.trace_high | parent.trace_low) != 0 and parent.span_number != 0
+        if parent.carried is not None:
+            span.carried = parent.carried
+            never = UNTRACED in span.carried
     if has_parent:
-        if type(parent) is Context:
-            parent_span = (<Context> parent).span_object
-        elif isinstance(parent, Span):
-            parent_span = <Span> parent
-        local = not parent.remote and parent.wall_offset_ns != 0
-        if parent_span is not None and parent_span.generation != PROCESS.generation:
-            local = False
+        local = not parent.remote and parent.wall_offset_ns != 0 and not begun_elsewhere(parent)
         span.trace_high = parent.trace_high
         span.trace_low = parent.trace_low
-        span.header = parent.header
+        if parent.header is not None:
+            span.header = parent.header
         span.flags = parent.flags & TRACE_RANDOM
         span.parent_number = parent.span_number
-        rule = (1 if parent.remote else 3) + (0 if parent.flags & TRACE_SAMPLED else 1)
-        if parent.decision == DEFERRED:
-            rule = 0
+        if parent.decision != DEFERRED:
+            rule = (1 if parent.remote else 3) + (0 if parent.flags & TRACE_SAMPLED else 1)
     else:
-        local = False
-        rule = 0
         if parent is not None and parent.decision == WITHOUT_IDS:
             rule = 1 if parent.flags & TRACE_SAMPLED else 2
         if recorder.id_generator is None:
@@ -688,7 +830,6 @@ cdef int begin(Span span) except -1:
     span.shard = ft_own_shard(recorder.ring.shard_count)
     compare = &recorder.compare[rule]
     sampled = ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
-    never = span.carried is not None and UNTRACED_KEY in span.carried
     if never:
         sampled = False
     elif recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
@@ -704,7 +845,7 @@ cdef int begin(Span span) except -1:
         account.started += 1
         account.sampled_out += 1
         ft_unlock(mutex)
-        if parent_span is not None and parent_span.state == NOT_RECORDING and not parent.remote:
+        if has_parent and not parent.remote and is_unrecorded(parent):
             # Below an unsampled span of ours nothing new can be seen: the same ids, and nothing to make current.
             span.span_number = parent.span_number
             span.parent_number = 0
@@ -767,6 +908,26 @@ cdef int begin(Span span) except -1:
         except Exception:
             pass  # the processor's own troubles are reported where it was added
     return 0
+
+
+cdef inline PyObject *span_behind(Node node):
+    """The span of ours that a node is or stands for, borrowed; NULL for none."""
+    if isinstance(node, Span):
+        return <PyObject *> node
+    if type(node) is Context and (<Context> node).span_object is not None:
+        return <PyObject *> (<Context> node).span_object
+    return NULL
+
+
+cdef inline bint begun_elsewhere(Node node):
+    """Whether it is a span of the process that this one was forked from."""
+    cdef PyObject *span = span_behind(node)
+    return span != NULL and (<Span> span).generation != PROCESS.generation
+
+
+cdef inline bint is_unrecorded(Node node):
+    cdef PyObject *span = span_behind(node)
+    return span != NULL and (<Span> span).state == NOT_RECORDING
 
 
 cdef bint decide_slowly(
@@ -931,7 +1092,7 @@ cdef int set_one(Span span, object key, object value) except -1:
     if PyUnicode_GET_LENGTH(key) == 0:
         span.attributes_dropped += 1
         return 0
-    if type(value) is not str or recorder.max_attribute_length >= 0:
+    if recorder.max_attribute_length >= 0 or not ft_is_plain(<PyObject *> value):
         try:
             value = normal_value(value, recorder.max_attribute_length)
         except Exception:
@@ -939,20 +1100,20 @@ cdef int set_one(Span span, object key, object value) except -1:
             return 0
     with cython.critical_section(span):
         if span.state == RECORDING:
-            store(span, recorder.max_attributes, key, value)
+            store(span, recorder.max_attributes, <PyObject *> key, <PyObject *> value)
     return 0
 
 
-cdef int store(Span span, int64_t max_attributes, object key, object value) except -1:
+cdef inline int store(Span span, int64_t max_attributes, PyObject *key, PyObject *value) except -1:
     """A key seen before is replaced in place. The list is short and keys mostly the same objects: a search is quick."""
     cdef uint32_t i, count = span.attributes_count
     cdef PyObject *old
     cdef PyObject **at = span.attributes_at
     for i in range(count):
-        if ft_text_equal(key, <object> at[2 * i]):
+        if at[2 * i] == key or ft_text_equal(<object> key, <object> at[2 * i]):
             old = at[2 * i + 1]
-            Py_INCREF(value)
-            at[2 * i + 1] = <PyObject *> value
+            Py_INCREF(<object> value)
+            at[2 * i + 1] = value
             Py_DECREF(<object> old)
             return 0
     if max_attributes >= 0 and count >= max_attributes:
@@ -961,10 +1122,10 @@ cdef int store(Span span, int64_t max_attributes, object key, object value) exce
     if count == span.attributes_capacity:
         grow_attributes(span)
         at = span.attributes_at
-    Py_INCREF(key)
-    Py_INCREF(value)
-    at[2 * count] = <PyObject *> key
-    at[2 * count + 1] = <PyObject *> value
+    Py_INCREF(<object> key)
+    Py_INCREF(<object> value)
+    at[2 * count] = key
+    at[2 * count + 1] = value
     span.attributes_count = count + 1
     return 0
 
@@ -1032,8 +1193,7 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
     if recorder.max_events >= 0 and span.events_count >= recorder.max_events:
         span.events_dropped += 1
         return 0
-    own.data = NULL
-    own.length = own.capacity = 0
+    ft_buffer_init(&own)
     cdef bint lent = not part_is_lent
     part = &PART if lent else &own
     if lent:
@@ -1043,6 +1203,8 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
         write_event(part, recorder, name, attributes, time_ns)
         with cython.critical_section(span):
             if span.state == RECORDING:
+                if span.events.data == NULL:
+                    take_spare(&span.events)
                 append_field(&span.events, 0x5A, part)
                 span.events_count += 1
     finally:
@@ -1052,6 +1214,59 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
         else:
             ft_buffer_free(part)
     return 0
+
+
+cdef int append_plain_event(Span span, object name) except -1:
+    """An event of a name, now: written where it stays. For a caller that has the GIL."""
+    cdef ft_buffer *buffer = &span.events
+    cdef uint8_t *at
+    cdef size_t size, body = 9
+    if (<Recorder> <PyObject *> span.recorder).max_events >= 0:
+        if span.events_count >= (<Recorder> <PyObject *> span.recorder).max_events:
+            span.events_dropped += 1
+            return 0
+    size = ft_utf8_size(name)
+    if size:
+        body += 1 + ft_varint_size(size) + size
+    if buffer.data == NULL:
+        take_spare(buffer)
+    reserve(buffer, body + 11)
+    at = buffer.data + buffer.length
+    at[0] = 0x5A
+    at = ft_write_varint(at + 1, body)
+    at[0] = 0x09
+    at = ft_write_little_u64(at + 1, <uint64_t> (ft_clock_monotonic_ns() + span.wall_offset_ns))
+    if size:
+        at[0] = 0x12
+        at = ft_write_utf8(ft_write_varint(at + 1, size), name)
+    buffer.length = at - buffer.data
+    span.events_count += 1
+    return 0
+
+
+# Buffers of the smallest size wait here for the next span that has events or links. With a GIL only.
+cdef uint8_t *SPARE[LARGEST_POOL]
+cdef uint32_t spare = 0
+
+
+cdef inline void take_spare(ft_buffer *buffer) noexcept:
+    global spare
+    if spare:
+        spare -= 1
+        buffer.data = SPARE[spare]
+        buffer.capacity = SPARE_BYTES
+
+
+cdef inline void give_back(ft_buffer *buffer) noexcept:
+    """The opposite of ``take_spare``; the buffer is empty afterwards."""
+    global spare
+    if FT_HAS_GIL and buffer.capacity == SPARE_BYTES and spare < LARGEST_POOL:
+        SPARE[spare] = buffer.data
+        spare += 1
+        buffer.data = NULL
+        buffer.length = buffer.capacity = 0
+    else:
+        ft_buffer_free(buffer)
 
 
 cdef int write_event(ft_buffer *part, Recorder recorder, object name, object attributes, int64_t time_ns) except -1:
@@ -1114,8 +1329,7 @@ cdef int add_one_link(Span span, object context, object attributes) except -1:
     if recorder.max_links >= 0 and span.links_count >= recorder.max_links:
         span.links_dropped += 1
         return 0
-    part.data = NULL
-    part.length = part.capacity = 0
+    ft_buffer_init(&part)
     try:
         write_link(&part, recorder, node, attributes)
         with cython.critical_section(span):
@@ -1201,8 +1415,9 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
     buffer.length = at - buffer.data
     pair = span.attributes_at
     for _i in range(span.attributes_count):
-        write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
-        if ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and type(<object> pair[1]) is int:
+        if ft_write_short_attribute(buffer, 0x4A, pair[0], pair[1]) != 1:
+            write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
+        if type(<object> pair[1]) is int and ft_text_equal(<object> pair[0], HTTP_STATUS_CODE):
             if 500 <= <int64_t> <object> pair[1] < 600:
                 flags |= FLAG_HTTP_5XX
         if tail is not None:
@@ -1213,17 +1428,20 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
                 route_size = ft_utf8_size(<object> pair[1])
                 route_at = buffer.length - route_size
         pair += 2
-    write_count(buffer, 0x50, span.attributes_dropped)
+    if span.attributes_dropped:
+        write_count(buffer, 0x50, span.attributes_dropped)
     if span.events.length:
         reserve(buffer, span.events.length)
         memcpy(buffer.data + buffer.length, span.events.data, span.events.length)
         buffer.length += span.events.length
-    write_count(buffer, 0x60, span.events_dropped)
+    if span.events_dropped:
+        write_count(buffer, 0x60, span.events_dropped)
     if span.links.length:
         reserve(buffer, span.links.length)
         memcpy(buffer.data + buffer.length, span.links.data, span.links.length)
         buffer.length += span.links.length
-    write_count(buffer, 0x70, span.links_dropped)
+    if span.links_dropped:
+        write_count(buffer, 0x70, span.links_dropped)
     if span.status_number:
         write_status(buffer, span)
         if span.status_number == STATUS_ERROR:
@@ -1294,8 +1512,7 @@ cdef int write_status(ft_buffer *buffer, Span span) except -1:
     if span.description is not None:
         size = ft_utf8_size(span.description)
     cdef ft_buffer body
-    body.data = NULL
-    body.length = body.capacity = 0
+    ft_buffer_init(&body)
     try:
         if size:
             write_text_field(&body, 0x12, span.description)
@@ -1400,11 +1617,32 @@ cdef void observed(Window *window, int64_t nanoseconds, bint failed) noexcept:
     window.durations[ft_duration_bucket(<uint64_t> nanoseconds)] += 1
 
 
+cdef int write_record(Span span, Recorder recorder, ft_shard *shard, ft_buffer *scratch, int64_t end_ns) noexcept:
+    """Encoded where it stays, while the ring has room in one piece; else elsewhere, and copied. What became of it."""
+    cdef ft_buffer place
+    cdef int answer
+    if shard.ring.data != NULL:
+        place.lent = True
+        place.capacity = ft_ring_room(&shard.ring, &place.data)
+        if place.capacity > LIKELY_BYTES + span.events.length + span.links.length:
+            if (<quiet_encode> encode)(span, recorder, &place, end_ns) == 0:
+                return commit_record(recorder.ring, shard, place.data, <uint32_t> place.length)
+            PyErr_Clear()
+    if (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
+        answer = DROPPED_ENCODE_ERROR
+    elif scratch.length > <size_t> 0xFFFFFFFF:
+        answer = DROPPED_TOO_LARGE
+    else:
+        answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
+    if scratch.capacity > LARGEST_KEPT_SCRATCH:
+        ft_buffer_free(scratch)
+    return answer
+
+
 cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) except -1:
     """The record of a span that has ended to the ring, unless it is refused; PUSHED, or the reason for the drop."""
     cdef ft_shard *shard
     cdef Account *account
-    cdef ft_buffer *scratch
     cdef int answer
     if span.generation != PROCESS.generation:
         # Begun before the fork: its record is the parent's to write.
@@ -1419,7 +1657,6 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) e
         return DROPPED_FORKED
     shard = &recorder.ring.shards[span.shard]
     account = &recorder.accounts[span.shard]
-    scratch = &account.scratch
     ft_lock(&shard.mutex)
     ft_links_remove(&span.link)
     account.active -= 1
@@ -1429,20 +1666,14 @@ cdef int hand_over(Span span, Recorder recorder, int64_t end_ns, bint refused) e
         answer = ONLY_RECORDED
     elif refused:
         answer = DROPPED_ENCODE_ERROR
-    elif (<quiet_encode> encode)(span, recorder, scratch, end_ns) != 0:
-        answer = DROPPED_ENCODE_ERROR
-    elif scratch.length > <size_t> 0xFFFFFFFF:
-        answer = DROPPED_TOO_LARGE
     else:
-        answer = recorder.ring.push_record(shard, scratch.data, <uint32_t> scratch.length)
+        answer = write_record(span, recorder, shard, &account.scratch, end_ns)
     if answer == ONLY_RECORDED:
         account.sampled_out += 1
     elif answer != PUSHED:
         account.dropped[answer] += 1
     if recorder.observing and span.record_flags & FLAG_LOCAL_ROOT:
         observed(account.window, end_ns - span.start_ns, (span.record_flags & (FLAG_ERROR | FLAG_HTTP_5XX)) != 0)
-    if scratch.capacity > LARGEST_KEPT_SCRATCH:
-        ft_buffer_free(scratch)
     ft_unlock(&shard.mutex)
     if answer == DROPPED_ENCODE_ERROR:
         PyErr_Clear()
@@ -1462,7 +1693,7 @@ cdef void release(Span span) noexcept:
     if span.attributes_count or span.attributes_capacity:
         clear_attributes(span)
     if span.events.data != NULL:
-        ft_buffer_free(&span.events)
+        give_back(&span.events)
     if span.links.data != NULL:
         ft_buffer_free(&span.links)
     _before = span.recorder
@@ -1470,6 +1701,40 @@ cdef void release(Span span) noexcept:
     if span.view is not None:
         _before = span.view
         span.view = None
+
+
+@cython.final
+cdef class BlockMethod:
+    """``Span.__enter__`` and ``Span.__exit__``. Looked up on a span they answer with the span itself.
+
+    A ``with`` statement looks both up, and calls them once: bound methods would be two objects made for one call each. Called
+    without arguments, a span whose ``__enter__`` was looked up enters; called with three, one whose ``__exit__`` was.
+    """
+
+    cdef readonly str __name__
+    cdef readonly str __doc__
+    cdef readonly str __text_signature__
+    cdef uint8_t step
+
+    def __init__(self, name, step, signature, doc):
+        self.__name__ = name
+        self.__text_signature__ = signature
+        self.__doc__ = doc
+        self.step = step
+
+    def __get__(self, span, owner):
+        if span is None:
+            return self
+        if type(span) is not Span and not isinstance(span, Span):
+            raise TypeError(f"{self.__name__} is for spans, not for {type(span).__name__!r} objects")
+        (<Span> <PyObject *> span).asked |= self.step
+        return span
+
+    def __call__(self, span, *exception):
+        return self.__get__(span, None)(*exception)
+
+    def __repr__(self):
+        return f"<method '{self.__name__}' of spans>"
 
 
 @cython.no_gc_clear
@@ -1481,16 +1746,13 @@ cdef class Span(Node):
     from several threads. Reads (`name`, `kind`, `attributes`, `status`, ...) serve instrumentations.
     """
 
+    def __cinit__(self):
+        self.vectorcall = <ft_vectorcall> call_span
+
     def __dealloc__(self):
         # Nothing above holds Python objects that a collection could have cleared: no_gc_clear.
-        cdef ft_mutex *mutex
-        if self.state == RECORDING and self.generation == PROCESS.generation:
-            mutex = &self.recorder.ring.shards[self.shard].mutex
-            ft_lock(mutex)
-            ft_links_remove(&self.link)
-            self.recorder.accounts[self.shard].active -= 1
-            self.recorder.accounts[self.shard].abandoned += 1
-            ft_unlock(mutex)
+        if self.state == RECORDING:
+            abandon(self)
         if self.attributes_capacity:
             clear_attributes(self)
         ft_buffer_free(&self.events)
@@ -1518,6 +1780,8 @@ cdef class Span(Node):
         if self.state == RECORDING:
             set_many(self, attributes)
 
+    @cython.binding(False)
+    @cython.embedsignature(True)
     def add_event(self, name, attributes=None, timestamp=None):
         """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
         cdef int64_t time_ns
@@ -1595,34 +1859,29 @@ cdef class Span(Node):
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
         finish(self, end_time)
 
-    @cython.binding(False)
-    @cython.embedsignature(True)
-    def __enter__(self):
-        if begin_once(self) and self.options & MAKE_CURRENT:
-            self.token = ft_contextvar_set(VARIABLE, self)
-        return self
+    __enter__ = BlockMethod(
+        "__enter__", ENTER, "($self)", "Start, unless the span has started, and become current; gives the span."
+    )
+    __exit__ = BlockMethod(
+        "__exit__",
+        EXIT,
+        "($self, exc_type, exc, traceback)",
+        "Record the exception that leaves the block, if one does, and end.",
+    )
 
-    @cython.binding(False)
-    @cython.embedsignature(True)
-    def __exit__(self, exc_type, exc, traceback):
-        with cython.critical_section(self):
-            token = self.token
-            self.token = None
-        if token is not None:
-            leave(self, token)
-        if exc is not None:
-            if self.state == RECORDING:
-                record(self, exc, not self.options & MAKE_CURRENT)
-            elif self.options & LIGHT:
-                record(self, exc, True)
-        if self.options & END_ON_EXIT:
-            finish(self, None)
-
-    def __call__(self, function):
+    def __call__(self, *arguments):
         """Decorate a function, coroutine function, generator function or async generator function."""
+        if len(arguments) == 0 and self.asked & ENTER:
+            enter(self)
+            return self
+        if len(arguments) == 3 and self.asked & EXIT:
+            leave_block(self, <PyObject *> arguments[1])
+            return None
+        if len(arguments) != 1:
+            raise TypeError(f"a span is called with the function that it decorates, not with {len(arguments)} arguments")
         from fasttrace._core.decorate import decorate
 
-        return decorate(self, function)
+        return decorate(self, arguments[0])
 
     # What decorate.py builds on.
 
@@ -1760,6 +2019,105 @@ cdef class Span(Node):
         return f"Span({self.text!r}, trace_id={self.trace_id_hex}, span_id={self.span_id_hex})"
 
 
+cdef inline int leave(Span span, object token) except -1:
+    if ft_contextvar_leave(VARIABLE, span, token) < 0:
+        leave_foreign(token)
+    return 0
+
+
+cdef inline int enter(Span span) except -1:
+    """A ``with`` block begins."""
+    if begin_once(span) and span.options & MAKE_CURRENT:
+        span.token = ft_contextvar_set(VARIABLE, span)
+    return 0
+
+
+cdef inline int leave_block(Span span, PyObject *exception) except -1:
+    """A ``with`` block ends, with this exception or None."""
+    if FT_HAS_GIL:
+        if span.token is not None:
+            leave(span, span.token)
+            span.token = None
+    else:
+        leave_once(span)
+    if exception != <PyObject *> None:
+        if span.state == RECORDING:
+            record(span, <object> exception, not span.options & MAKE_CURRENT)
+        elif span.options & LIGHT:
+            record(span, <object> exception, True)
+    if span.options & END_ON_EXIT:
+        if span.state == RECORDING or span.options & LIGHT or span.view is not None:
+            finish(span, None)
+    return 0
+
+
+cdef int leave_once(Span span) except -1:
+    with cython.critical_section(span):
+        token = span.token
+        span.token = None
+    if token is not None:
+        leave(span, token)
+    return 0
+
+
+cdef object call_span(PyObject *span, PyObject *const *arguments, size_t count, PyObject *names):
+    """A span's vectorcall: what ``__call__`` does."""
+    cdef Py_ssize_t i, given = PyVectorcall_NARGS(count)
+    if names != NULL:
+        raise TypeError("a span is called with the function that it decorates, without keywords")
+    if given == 3 and (<Span> span).asked & EXIT:
+        leave_block(<Span> span, arguments[1])
+        return None
+    if given == 0 and (<Span> span).asked & ENTER:
+        enter(<Span> span)
+        return <object> span
+    return (<Span> span).__call__(*[<object> arguments[i] for i in range(given)])
+
+
+cdef ft_fastcall slow_set_attribute = NULL
+cdef ft_fastcall slow_add_event = NULL
+cdef ft_fastcall slow_end = NULL
+
+
+cdef object set_attribute(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Span.set_attribute`` by position."""
+    cdef PyObject *key
+    cdef PyObject *recorder
+    if count != 2 or names != NULL:
+        return slow_set_attribute(span, arguments, count, names)
+    if (<Span> span).state == RECORDING:
+        key = arguments[0]
+        recorder = <PyObject *> (<Span> span).recorder
+        if (
+            FT_HAS_GIL
+            and type(<object> key) is str
+            and PyUnicode_GET_LENGTH(<object> key) != 0
+            and (<Recorder> recorder).max_attribute_length < 0
+            and ft_is_plain(arguments[1])
+        ):
+            store(<Span> span, (<Recorder> recorder).max_attributes, key, arguments[1])
+        else:
+            set_one(<Span> span, <object> key, <object> arguments[1])
+    return None
+
+
+cdef object add_event(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Span.add_event`` of a name, now."""
+    if count != 1 or names != NULL or not FT_HAS_GIL or type(<object> arguments[0]) is not str:
+        return slow_add_event(span, arguments, count, names)
+    if (<Span> span).state == RECORDING:
+        append_plain_event(<Span> span, <object> arguments[0])
+    return None
+
+
+cdef object end(PyObject *span, PyObject *const *arguments, Py_ssize_t count, PyObject *names):
+    """``Span.end`` now."""
+    if count or names != NULL:
+        return slow_end(span, arguments, count, names)
+    finish(<Span> span, None)
+    return None
+
+
 cdef int record(Span span, object exception, bint escaped) except -1:
     """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
     if not isinstance(exception, Exception):
@@ -1784,8 +2142,14 @@ cdef Span unattached(Node node):
     return span
 
 
+slow_start_as_current_span = ft_quicken(Tracer, "start_as_current_span", <ft_fastcall> start_as_current_span)
+slow_set_attribute = ft_quicken(Span, "set_attribute", <ft_fastcall> set_attribute)
+slow_add_event = ft_quicken(Span, "add_event", <ft_fastcall> add_event)
+slow_end = ft_quicken(Span, "end", <ft_fastcall> end)
 cdef Span INVALID = unattached(None)
 link_offset = <char *> &INVALID.link - <char *> <PyObject *> INVALID
+plain_dealloc = ft_replace_dealloc(Span, deallocate)
+ft_accept_vectorcall(Span, <char *> &INVALID.vectorcall - <char *> <PyObject *> INVALID)
 
 
 def current_span():

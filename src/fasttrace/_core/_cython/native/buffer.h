@@ -10,11 +10,16 @@ typedef struct {
     uint8_t *data;
     size_t length;
     size_t capacity;
+    int lent; /* the memory is somebody else's and does not grow */
 } ft_buffer;
 
-/* Makes room for `extra` bytes; 0, or -1 without memory (the buffer is as it was). */
+/* An empty buffer, all zero. */
+static inline void ft_buffer_init(ft_buffer *buffer) { memset(buffer, 0, sizeof(*buffer)); }
+
+/* Makes room for `extra` bytes; 0, or -1 where there is no more (the buffer is as it was). */
 static inline int ft_buffer_reserve(ft_buffer *buffer, size_t extra) {
     if (buffer->capacity - buffer->length >= extra) return 0;
+    if (buffer->lent) return -1;
     size_t capacity = buffer->capacity ? buffer->capacity : 256;
     while (capacity - buffer->length < extra) {
         if (capacity > SIZE_MAX / 2) return -1;
@@ -53,6 +58,24 @@ static inline uint8_t *ft_write_varint(uint8_t *at, uint64_t value) {
     return at;
 }
 
+/* One store each: GCC 12 does not make one of a loop over bytes once it has unrolled it. */
+#if defined(_MSC_VER)
+#define FT_SWAP_32(value) _byteswap_ulong(value)
+#define FT_SWAP_64(value) _byteswap_uint64(value)
+#else
+#define FT_SWAP_32(value) __builtin_bswap32(value)
+#define FT_SWAP_64(value) __builtin_bswap64(value)
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define FT_LITTLE_32(value) FT_SWAP_32(value)
+#define FT_LITTLE_64(value) FT_SWAP_64(value)
+#define FT_BIG_64(value) (value)
+#else
+#define FT_LITTLE_32(value) (value)
+#define FT_LITTLE_64(value) (value)
+#define FT_BIG_64(value) FT_SWAP_64(value)
+#endif
+
 static inline uint8_t *ft_write_little_u16(uint8_t *at, uint16_t value) {
     at[0] = (uint8_t)value;
     at[1] = (uint8_t)(value >> 8);
@@ -60,34 +83,39 @@ static inline uint8_t *ft_write_little_u16(uint8_t *at, uint16_t value) {
 }
 
 static inline uint8_t *ft_write_little_u32(uint8_t *at, uint32_t value) {
-    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (8 * i));
-    return at + 4;
+    value = FT_LITTLE_32(value);
+    memcpy(at, &value, sizeof(value));
+    return at + sizeof(value);
 }
 
 static inline uint8_t *ft_write_little_u64(uint8_t *at, uint64_t value) {
-    for (int i = 0; i < 8; i++) at[i] = (uint8_t)(value >> (8 * i));
-    return at + 8;
+    value = FT_LITTLE_64(value);
+    memcpy(at, &value, sizeof(value));
+    return at + sizeof(value);
 }
 
 static inline uint8_t *ft_write_big_u64(uint8_t *at, uint64_t value) {
-    for (int i = 0; i < 8; i++) at[i] = (uint8_t)(value >> (56 - 8 * i));
-    return at + 8;
+    value = FT_BIG_64(value);
+    memcpy(at, &value, sizeof(value));
+    return at + sizeof(value);
 }
 
 static inline uint64_t ft_read_big_u64(const uint8_t *at) {
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++) value = value << 8 | at[i];
-    return value;
+    uint64_t value;
+    memcpy(&value, at, sizeof(value));
+    return FT_BIG_64(value);
 }
 
 static inline uint64_t ft_read_little_u64(const uint8_t *at) {
-    uint64_t value = 0;
-    for (int i = 7; i >= 0; i--) value = value << 8 | at[i];
-    return value;
+    uint64_t value;
+    memcpy(&value, at, sizeof(value));
+    return FT_LITTLE_64(value);
 }
 
 static inline uint32_t ft_read_little_u32(const uint8_t *at) {
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+    uint32_t value;
+    memcpy(&value, at, sizeof(value));
+    return FT_LITTLE_32(value);
 }
 
 /* Closes a length-delimited field whose one-byte length was left free at `mark`; 0, or -1 without memory. */

@@ -72,6 +72,13 @@ static inline int ft_text_equal(PyObject *a, PyObject *b) {
 #define FT_WITHOUT_COLLECTION(statement) statement
 #endif
 
+/* The value of a variable that has a default. */
+static inline PyObject *ft_contextvar_get(PyObject *variable) {
+    PyObject *value = NULL;
+    if (PyContextVar_Get(variable, NULL, &value) < 0) return NULL;
+    return value;
+}
+
 static inline PyObject *ft_contextvar_set(PyObject *variable, PyObject *value) {
     PyObject *token;
     FT_WITHOUT_COLLECTION(token = PyContextVar_Set(variable, value));

@@ -57,6 +57,26 @@ static inline uint64_t ft_ring_used(const ft_ring *ring) {
     return ft_load_acquire(&ring->head) - tail;
 }
 
+/* Producer. The free bytes in one piece behind the last record, at `at`, at most an eighth of the capacity; a record
+   written there, of any length up to that, is in with ft_ring_commit. */
+static inline uint64_t ft_ring_room(ft_ring *ring, uint8_t **at) {
+    uint64_t head = ft_load_relaxed(&ring->head);
+    uint64_t offset = head & (ring->capacity - 1);
+    uint64_t piece = ring->capacity - offset;
+    if (piece > ring->capacity / 8) piece = ring->capacity / 8;
+    if (ring->capacity - (head - ring->cached_tail) < piece) {
+        ring->cached_tail = ft_load_acquire(&ring->tail);
+        if (ring->capacity - (head - ring->cached_tail) < piece) return 0;
+    }
+    *at = ring->data + offset;
+    return piece;
+}
+
+/* Producer. `length` bytes that were written where ft_ring_room said are a record. */
+static inline void ft_ring_commit(ft_ring *ring, uint32_t length) {
+    ft_store_release(&ring->head, ft_load_relaxed(&ring->head) + ft_ring_place(length));
+}
+
 /* Producer. 1 when the record is in, 0 when there is no room now. `length` is at most capacity / 8. */
 static inline int ft_ring_push(ft_ring *ring, const uint8_t *record, uint32_t length) {
     uint64_t head = ft_load_relaxed(&ring->head);
