@@ -47,7 +47,7 @@ static void check(const uint8_t *record, uint64_t number) {
 
 /* Written where it stays, if the ring has the room in one piece; whether it was. */
 static int produced_in_place(uint64_t number, uint32_t length) {
-    uint8_t *place;
+    uint8_t *place = NULL;
     uint64_t room = ft_ring_room(&ring, &place);
     CHECK(room <= ring.capacity / 8);
     if (room < length) return 0;
