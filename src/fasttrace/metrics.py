@@ -45,6 +45,15 @@ _FIGURES = (
     ),
     ("last_error_timestamp_seconds", "gauge", "last_error_time", "When something last went wrong; absent for never."),
     ("thread_cpu_seconds_total", "counter", "thread_cpu_seconds", "CPU time of the background thread."),
+    ("cpu_seconds_total", "counter", "cpu_seconds", "CPU time of tracing: spans, and the background thread."),
+    ("cpu_percent", "gauge", "cpu_percent", "Its share of the CPU time of the process, since tracing was configured."),
+    ("timed_spans_total", "counter", "timed_spans", "Spans whose start and end were timed."),
+    (
+        "span_cpu_microseconds",
+        "gauge",
+        "span_cpu_microseconds",
+        "CPU time that start and end of a span take, the mean; absent until one was timed.",
+    ),
 )
 _FINAL_STATES = ("exported", "sampled_out", "abandoned")
 

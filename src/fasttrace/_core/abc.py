@@ -548,7 +548,11 @@ class Recorder(Protocol):
         ...
 
     def counters(self) -> dict[str, int]:
-        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
+
+        Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
+        CPU time of their threads that their start and their end took.
+        """
         ...
 
     def window(self) -> dict[str, Any]:

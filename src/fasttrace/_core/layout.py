@@ -74,6 +74,11 @@ RING_LARGEST_SHARE = 8
 DEFAULT_QUEUE_SPANS = 10_000
 DEFAULT_QUEUE_BYTES = 16 * 1024 * 1024
 
+# One span in so many is timed, first the one in the middle: a prime number, so that no pattern of the application's
+# spans meets only some of its own.
+TIMED_EVERY = 251
+TIMED_FIRST = 125
+
 # The trace store. A trace in its table and a record that it holds count as at least what the compiled one spends.
 DEFAULT_STORE_BYTES = 32 * 1024 * 1024
 DEFAULT_TRACE_BYTES = 2 * 1024 * 1024

@@ -46,6 +46,9 @@ cdef struct Account:
     int64_t dropped[6]
     int64_t wall_offset_ns
     int64_t wall_offset_taken_ns
+    uint64_t spans_made    # until the next one that is timed
+    int64_t timed
+    int64_t timed_ns
     # The active spans, oldest first, as borrowed references: a span links itself at its start and unlinks itself at
     # its end or deallocation, so each in it is alive, or waits for the mutex to unlink itself.
     ft_link active_spans

@@ -104,10 +104,12 @@ cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
     int ft_try_incref(PyObject *object)
     void ft_wait_a_moment() nogil
+    bint ft_is_every(uint64_t *count, uint64_t at, uint64_t every)
 
 cdef extern from "clock.h" nogil:
     int64_t ft_clock_monotonic_ns()
     int64_t ft_clock_wall_ns()
+    int64_t ft_clock_thread_ns()
 
 cdef enum:
     # states of a span
@@ -123,6 +125,7 @@ cdef enum:
     LIGHT = 16   # a local root that is not recorded, and observed
     RAISED = 32  # an exception was recorded
     ENDING = 64  # somebody ends it, and its processor may still change it
+    TIMED = 128  # what its start and its end cost is measured
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
     # what becomes of a record, and the drop counters; the first four are the ring's answers
     PUSHED = 0
@@ -150,6 +153,8 @@ cdef enum:
     # A wall clock step shows at new local roots after at most this long.
     WALL_OFFSET_AGE_NS = 100_000_000
     LARGEST_KEPT_SCRATCH = 1024 * 1024
+    TIMED_EVERY = 251
+    TIMED_FIRST = 125
 
 # The low 56 bits of a trace id, W3C Trace Context level 2, are the randomness that samplers compare.
 cdef uint64_t RANDOMNESS = (<uint64_t> 1 << 56) - 1
@@ -158,6 +163,7 @@ cdef uint64_t ASK = (<uint64_t> 1 << 56) + 1
 
 assert layout.RECORD_HEADER_BYTES == HEADER_BYTES and layout.RECORD_MAGIC == MAGIC
 assert layout.RECORD_KIND_SPAN == KIND_SPAN
+assert layout.TIMED_EVERY == TIMED_EVERY and layout.TIMED_FIRST == TIMED_FIRST
 assert layout.THRESHOLD_ASK == ASK and layout.DURATION_BUCKETS == FT_DURATION_BUCKETS
 
 cdef ft_process *PROCESS = process_state()
@@ -394,7 +400,11 @@ cdef class Recorder:
             return len(self.scopes) - 1
 
     def counters(self):
-        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
+
+        Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
+        CPU time of their threads that their start and their end took.
+        """
         cdef Account total
         cdef Account *account
         cdef uint32_t i, reason
@@ -409,6 +419,8 @@ cdef class Recorder:
             total.abandoned += account.abandoned
             total.sampled_out += account.sampled_out
             total.sampler_errors += account.sampler_errors
+            total.timed += account.timed
+            total.timed_ns += account.timed_ns
             for reason in range(6):
                 total.dropped[reason] += account.dropped[reason]
             ft_unlock(&self.ring.shards[i].mutex)
@@ -418,6 +430,8 @@ cdef class Recorder:
             "abandoned": total.abandoned,
             "sampled_out": total.sampled_out,
             "sampler_errors": total.sampler_errors,
+            "timed": total.timed,
+            "timed_ns": total.timed_ns,
             "dropped_queue_full": total.dropped[DROPPED_QUEUE_FULL],
             "dropped_too_large": total.dropped[DROPPED_TOO_LARGE],
             "dropped_encode_error": total.dropped[DROPPED_ENCODE_ERROR],
@@ -539,12 +553,14 @@ cdef class Tracer:
         ``start_time`` is nanoseconds since the Unix epoch. As a context manager it ends itself.
         """
         cdef Span span = new_span(self, name, context, kind, attributes, links, start_time)
-        span.options = END_ON_EXIT
+        cdef int64_t since = stopwatch(span)
+        span.options |= END_ON_EXIT
         if record_exception:
             span.options |= RECORD_EXCEPTION
         if set_status_on_exception:
             span.options |= SET_STATUS
         begin(span)
+        spend(span, since, True)
         return span
 
     # The default kind is SpanKind.INTERNAL, written as a number that `inspect` can read without binding.
@@ -567,7 +583,7 @@ cdef class Tracer:
         Also a decorator for functions, coroutine functions, generator and async generator functions.
         """
         cdef Span span = new_span(self, name, context, kind, attributes, links, start_time)
-        span.options = MAKE_CURRENT
+        span.options |= MAKE_CURRENT
         if record_exception:
             span.options |= RECORD_EXCEPTION
         if set_status_on_exception:
@@ -580,12 +596,51 @@ cdef class Tracer:
         return f"Tracer({self.scope!r})"
 
 
+# --- own cost: of one span in TIMED_EVERY the start and the end are timed
+
+
+cdef inline int64_t stopwatch(Span span) noexcept:
+    """The thread's clock if this span is one of those that are timed, else 0."""
+    return ft_clock_thread_ns() if span.options & TIMED else 0
+
+
+cdef inline int spend(Span span, int64_t since, bint begun) except -1:
+    """Count what a step has taken since the stopwatch was read; ``begun`` is whether it was the start."""
+    return spent(span.tracer.recorder, since, begun) if since else 0
+
+
+cdef int spent(Recorder recorder, int64_t since, bint begun) except -1:
+    cdef int64_t now = ft_clock_thread_ns()
+    cdef int64_t taken = now - since
+    cdef uint32_t shard
+    if begun:
+        # What looking at the clock takes, each time, is no part of what a start and an end take.
+        taken -= 2 * (ft_clock_thread_ns() - now)
+    if recorder is not None:
+        shard = ft_own_shard(recorder.ring.shard_count)
+        ft_lock(&recorder.ring.shards[shard].mutex)
+        recorder.accounts[shard].timed += begun
+        recorder.accounts[shard].timed_ns += taken
+        ft_unlock(&recorder.ring.shards[shard].mutex)
+    return 0
+
+
+cdef inline bint is_timed(Recorder recorder) noexcept:
+    """Whether the span that is being made is one of those that are timed."""
+    cdef Account *account = &recorder.accounts[ft_own_shard(recorder.ring.shard_count)]
+    return ft_is_every(&account.spans_made, TIMED_FIRST, TIMED_EVERY)
+
+
 cdef inline Span blank(Tracer tracer):
     """A span of the type that its recorder wants."""
     cdef Recorder recorder = tracer.recorder
-    if recorder is None or recorder.span_class is None:
+    cdef Span span
+    if recorder is None:
         return Span.__new__(Span)
-    return ft_new(recorder.span_class)
+    span = Span.__new__(Span) if recorder.span_class is None else ft_new(recorder.span_class)
+    if is_timed(recorder):
+        span.options = TIMED
+    return span
 
 
 cdef inline Span new_span(
@@ -1593,18 +1648,23 @@ cdef class Span(Node):
     @cython.embedsignature(True)
     def end(self, end_time=None):
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        cdef int64_t since = stopwatch(self)
         finish(self, end_time)
+        spend(self, since, False)
 
     @cython.binding(False)
     @cython.embedsignature(True)
     def __enter__(self):
+        cdef int64_t since = stopwatch(self)
         if begin_once(self) and self.options & MAKE_CURRENT:
             self.token = ft_contextvar_set(VARIABLE, self)
+        spend(self, since, True)
         return self
 
     @cython.binding(False)
     @cython.embedsignature(True)
     def __exit__(self, exc_type, exc, traceback):
+        cdef int64_t since = stopwatch(self)
         with cython.critical_section(self):
             token = self.token
             self.token = None
@@ -1617,6 +1677,7 @@ cdef class Span(Node):
                 record(self, exc, True)
         if self.options & END_ON_EXIT:
             finish(self, None)
+        spend(self, since, False)
 
     def __call__(self, function):
         """Decorate a function, coroutine function, generator function or async generator function."""
@@ -1636,12 +1697,14 @@ cdef class Span(Node):
             span.parent = self.parent
             span.start_attributes = self.start_attributes
             span.start_rest = self.start_rest
-            span.options = self.options
+            span.options |= self.options & ~TIMED
         return span
 
     def _begin(self):
         """Start without becoming current."""
+        cdef int64_t since = stopwatch(self)
         begin_once(self)
+        spend(self, since, True)
 
     def _attach(self):
         """Become current, if this span is one that does; the token for ``_detach``, or None."""

@@ -47,6 +47,8 @@ from fasttrace._core.layout import (
     SPAN_FLAG_IS_REMOTE,
     THRESHOLD_ASK,
     THRESHOLD_NEVER,
+    TIMED_EVERY,
+    TIMED_FIRST,
     TRACE_FLAG_RANDOM,
     TRACE_FLAG_SAMPLED,
     check_ot_members,
@@ -181,6 +183,7 @@ class Recorder:
         self._dropped = dict.fromkeys(("queue_full", "too_large", "encode_error", "after_shutdown", "forked"), 0)
         self._wall_offset_ns = 0
         self._wall_offset_taken_ns = 0
+        self._spans_made = self._timed = self._timed_ns = 0
 
     def _check_fork(self) -> int:
         generation = ids.fork_generation()
@@ -261,7 +264,11 @@ class Recorder:
             return len(self.scopes) - 1
 
     def counters(self) -> dict[str, int]:
-        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
+
+        Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
+        CPU time of their threads that their start and their end took.
+        """
         self._check_fork()
         return {
             "started": self._started,
@@ -269,6 +276,8 @@ class Recorder:
             "abandoned": self._abandoned,
             "sampled_out": self._sampled_out,
             "sampler_errors": self._sampler_errors,
+            "timed": self._timed,
+            "timed_ns": self._timed_ns,
             **{f"dropped_{reason}": count for reason, count in self._dropped.items()},
         }
 
@@ -277,6 +286,15 @@ class Recorder:
         self._check_fork()
         spans = [reference() for reference in list(self._active.values())]
         return [span for span in spans if span is not None]
+
+    def _is_timed(self) -> bool:
+        """Whether the span that is being made is one of those that are timed."""
+        # Two threads that count at once may count as one.
+        self._spans_made += 1
+        if self._spans_made != TIMED_FIRST:
+            return False
+        self._spans_made = TIMED_FIRST - TIMED_EVERY
+        return True
 
     def _wall_offset(self, now: int) -> int:
         if now - self._wall_offset_taken_ns > _WALL_OFFSET_AGE_NS:
@@ -457,6 +475,7 @@ class Span(Node):
         "_start_time_ns",
         "_state",
         "_status",
+        "_timed",
         "_token",
         "_tracer",
     )
@@ -491,6 +510,7 @@ class Span(Node):
         self._start_time_ns = self._end_time_ns = 0
         self._record_flags = 0
         self._generation = -1
+        self._timed = tracer is not None and tracer.recorder is not None and tracer.recorder._is_timed()
         self._attributes: dict[str, Any] = {}
         self._events: list[bytes] = []
         self._links: list[bytes] = []
@@ -504,10 +524,35 @@ class Span(Node):
                 if recorder._active.pop(id(self), None) is not None:
                     recorder._abandoned += 1
 
+    # --- own cost: of one span in TIMED_EVERY the start and the end are timed
+
+    def _stopwatch(self) -> int:
+        """The thread's clock if this span is one of those that are timed, else 0."""
+        return time.thread_time_ns() if self._timed else 0
+
+    def _spend(self, since: int, begun: bool) -> None:
+        """Count what a step has taken since the stopwatch was read; ``begun`` is whether it was the start."""
+        now = time.thread_time_ns()
+        taken = now - since
+        if begun:
+            # What looking at the clock takes, each time, is no part of what a start and an end take.
+            taken -= 2 * (time.thread_time_ns() - now)
+        recorder = None if self._tracer is None else self._tracer.recorder
+        if recorder is not None:
+            with recorder._lock:
+                recorder._timed += begun
+                recorder._timed_ns += taken
+
     # --- the start
 
     def _begin(self) -> None:
         """Start without becoming current."""
+        since = self._stopwatch()
+        self._start()
+        if since:
+            self._spend(since, True)
+
+    def _start(self) -> None:
         if self._state != _NEW:
             return
         assert self._tracer is not None
@@ -785,6 +830,12 @@ class Span(Node):
 
     def end(self, end_time: int | None = None) -> None:
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        since = self._stopwatch()
+        self._finish(end_time)
+        if since:
+            self._spend(since, False)
+
+    def _finish(self, end_time: int | None) -> None:
         recorder = self._recorder
         if recorder is None or self._state != _RECORDING:
             if self._light:
@@ -940,13 +991,17 @@ class Span(Node):
         return value
 
     def __enter__(self) -> Span:
+        since = self._stopwatch()
         if self._state == _NEW:
-            self._begin()
+            self._start()
             if self._make_current:
                 self._token = CURRENT.set(self)
+        if since:
+            self._spend(since, True)
         return self
 
     def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        since = self._stopwatch()
         token = self._token
         if token is not None:
             self._token = None
@@ -954,7 +1009,9 @@ class Span(Node):
         if exc is not None and (self._state == _RECORDING or self._light):
             self._note(exc, not self._make_current)
         if self._end_on_exit:
-            self.end()
+            self._finish(None)
+        if since:
+            self._spend(since, False)
 
     def _note(self, exception: BaseException, escaped: bool) -> None:
         """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
