@@ -30,6 +30,8 @@ def blank() -> dict[str, Any]:
         "recall_seconds": 0.0,
         "kept_traces": {},
         "truncated_traces": 0,
+        "detail_spans": 0,
+        "detail_attributes": 0,
         "sampler_errors": 0,
         "sampling": {},
         "batches": 0,

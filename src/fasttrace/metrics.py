@@ -29,6 +29,8 @@ _FIGURES = (
     ("held_traces", "gauge", "held_traces", "Their traces."),
     ("recall_seconds", "gauge", "recall_seconds", "How far back they reach."),
     ("truncated_traces_total", "counter", "truncated_traces", "Traces that grew too large and lost spans."),
+    ("detail_spans_total", "counter", "detail_spans", "Spans below local roots that max_cpu_ratio left out."),
+    ("detail_attributes_total", "counter", "detail_attributes", "Attributes of local roots that it left out."),
     ("sampler_errors_total", "counter", "sampler_errors", "Decisions of a sampler that failed."),
     ("spooled_spans", "gauge", "spooled", "Spans of this process that wait on disk."),
     ("undelivered_spans", "gauge", "undelivered", "Spans that wait on disk in the care of this process."),

@@ -533,6 +533,8 @@ class Pipeline:
             "abandoned": counters["abandoned"],
             "queued": ring.depth_spans,
             "sampled_out": sampled_out,
+            "detail_spans": counters["detail_spans"],
+            "detail_attributes": counters["detail_attributes"],
             "sampler_errors": counters["sampler_errors"],
             "dropped": {**found["dropped"], **dropped, **self.delivery.dropped},
             "queued_bytes": ring.depth_bytes,

@@ -153,6 +153,7 @@ cdef enum:
     # A wall clock step shows at new local roots after at most this long.
     WALL_OFFSET_AGE_NS = 100_000_000
     LARGEST_KEPT_SCRATCH = 1024 * 1024
+    BARE = 2  # the level of detail without attributes
     TIMED_EVERY = 251
     TIMED_FIRST = 125
 
@@ -163,6 +164,7 @@ cdef uint64_t ASK = (<uint64_t> 1 << 56) + 1
 
 assert layout.RECORD_HEADER_BYTES == HEADER_BYTES and layout.RECORD_MAGIC == MAGIC
 assert layout.RECORD_KIND_SPAN == KIND_SPAN
+assert layout.DETAIL_BARE == BARE and layout.DETAIL_KEPT_KEYS == ("http.response.status_code", "http.route")
 assert layout.TIMED_EVERY == TIMED_EVERY and layout.TIMED_FIRST == TIMED_FIRST
 assert layout.THRESHOLD_ASK == ASK and layout.DURATION_BUCKETS == FT_DURATION_BUCKETS
 
@@ -174,6 +176,8 @@ cdef tuple KINDS = tuple(SpanKind)
 cdef tuple CODES = tuple(StatusCode)
 cdef str HTTP_STATUS_CODE = "http.response.status_code"
 cdef str HTTP_ROUTE = "http.route"
+cdef str DETAIL_KEY = layout.DETAIL_KEY
+cdef tuple DETAILS = layout.DETAILS
 
 # Where an event is encoded when it is added; lent to one caller at a time because normalising values may run code.
 cdef ft_buffer PART
@@ -193,19 +197,21 @@ cdef class Recorder:
 
     ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
     unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
-    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    the tracestate of what each of the five sampled; "" takes such a mark away. For THRESHOLD_ASK
     ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
     ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
-    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
-    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
-    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
-    gets as attributes.
+    out, without the sampled flag; both are set before the first span. ``detail`` (0 to 2, ``layout.DETAILS``) is how
+    much is recorded of what local roots begin from now on; below a root of less than everything spans have its ids
+    and record nothing, though tail rules learn of their errors and exceptions. ``span_type``: a subclass of
+    ``Span`` that its tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``,
+    ``on_ending(span)``, when it can still be changed, and ``on_end(span)``, when its contents are still there,
+    which answers False to have it dropped (``encode_error``); what they raise is ignored, and what the sampler
+    wants only recorded is theirs alone. ``on_first_record()`` is called when a record was pushed and no consumer
+    has announced itself by ``consumer_running = True`` in this process. ``baggage_attributes`` are names of
+    baggage that every span gets as attributes.
     """
 
     def __init__(
@@ -274,6 +280,14 @@ cdef class Recorder:
             self.members = values
             for i in range(5):
                 self.compare[i].marked = values[i] is not None
+
+    @property
+    def detail(self):
+        return self.level
+
+    @detail.setter
+    def detail(self, value):
+        self.level = layout.check_detail(value)
 
     @property
     def decide(self):
@@ -403,7 +417,8 @@ cdef class Recorder:
         """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
 
         Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
-        CPU time of their threads that their start and their end took.
+        CPU time of their threads that their start and their end took. ``detail_spans`` of those that were sampled out,
+        and ``detail_attributes``, were left out by ``detail``.
         """
         cdef Account total
         cdef Account *account
@@ -418,6 +433,8 @@ cdef class Recorder:
             total.active += account.active
             total.abandoned += account.abandoned
             total.sampled_out += account.sampled_out
+            total.detail_spans += account.detail_spans
+            total.detail_attributes += account.detail_attributes
             total.sampler_errors += account.sampler_errors
             total.timed += account.timed
             total.timed_ns += account.timed_ns
@@ -430,6 +447,8 @@ cdef class Recorder:
             "abandoned": total.abandoned,
             "sampled_out": total.sampled_out,
             "sampler_errors": total.sampler_errors,
+            "detail_spans": total.detail_spans,
+            "detail_attributes": total.detail_attributes,
             "timed": total.timed,
             "timed_ns": total.timed_ns,
             "dropped_queue_full": total.dropped[DROPPED_QUEUE_FULL],
@@ -719,8 +738,11 @@ cdef int begin(Span span) except -1:
         elif isinstance(parent, Span):
             parent_span = <Span> parent
         local = not parent.remote and parent.wall_offset_ns != 0
-        if parent_span is not None and parent_span.generation != PROCESS.generation:
-            local = False
+        if parent_span is not None:
+            if parent_span.generation != PROCESS.generation:
+                local = False
+            elif parent_span.detail and local and not is_untraced(span):
+                return leave_out_inner(span, recorder, parent, parent_span)
         span.trace_high = parent.trace_high
         span.trace_low = parent.trace_low
         span.header = parent.header
@@ -743,7 +765,7 @@ cdef int begin(Span span) except -1:
     span.shard = ft_own_shard(recorder.ring.shard_count)
     compare = &recorder.compare[rule]
     sampled = ((span.trace_low ^ compare.flip) & compare.mask) >= compare.threshold
-    never = span.carried is not None and UNTRACED_KEY in span.carried
+    never = is_untraced(span)
     if never:
         sampled = False
     elif recorder.expires_at or compare.marked or span.header is not None or compare.threshold == ASK:
@@ -781,6 +803,7 @@ cdef int begin(Span span) except -1:
     span.recorder = recorder
     if not local:
         span.record_flags |= FLAG_LOCAL_ROOT
+        span.detail = recorder.level
         if has_parent and parent.remote:
             span.record_flags |= FLAG_REMOTE_PARENT
     if recorder.tail is not None:
@@ -824,6 +847,30 @@ cdef int begin(Span span) except -1:
     return 0
 
 
+cdef inline bint is_untraced(Span span) except -1:
+    return span.carried is not None and UNTRACED_KEY in span.carried
+
+
+cdef int leave_out_inner(Span span, Recorder recorder, Node parent, Span parent_span) except -1:
+    """Below a local root without inner spans: what begins here is its parent to all others, and records nothing.
+
+    It is made current all the same, so that nothing that is meant for it reaches the root.
+    """
+    cdef Account *account
+    span.shard = ft_own_shard(recorder.ring.shard_count)
+    take_over(span, parent)
+    span.wall_offset_ns = parent.wall_offset_ns
+    span.generation = PROCESS.generation
+    span.detail = parent_span.detail
+    account = &recorder.accounts[span.shard]
+    ft_lock(&recorder.ring.shards[span.shard].mutex)
+    account.started += 1
+    account.sampled_out += 1
+    account.detail_spans += 1
+    ft_unlock(&recorder.ring.shards[span.shard].mutex)
+    return 0
+
+
 cdef bint decide_slowly(
     Recorder recorder, Span span, int rule, Node parent, bint sampled, PyObject **added, bint *only_record
 ) except -1:
@@ -852,8 +899,8 @@ cdef bint decide_slowly(
     if member is not None:
         # The tracestate says with which threshold a trace was sampled; one that was not has none.
         if span.header is not None:
-            span.header = with_threshold(span.header, member if sampled else None)
-        elif sampled:
+            span.header = with_threshold(span.header, (member or None) if sampled else None)
+        elif sampled and member:
             span.header = "ot=" + <str> member
     return sampled
 
@@ -1223,6 +1270,8 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
     cdef uint32_t bits = 0, route = 0
     cdef TailRules tail = recorder.tail
     cdef PyObject **pair
+    cdef bint bare = span.detail >= BARE
+    cdef uint32_t left_out = 0
     buffer.length = 0
     reserve(buffer, HEADER_BYTES + name_size + 80)
     at = buffer.data + HEADER_BYTES
@@ -1256,7 +1305,12 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
     buffer.length = at - buffer.data
     pair = span.attributes_at
     for _i in range(span.attributes_count):
-        write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
+        if bare and not ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and not ft_text_equal(
+            <object> pair[0], HTTP_ROUTE
+        ):
+            left_out += 1
+        else:
+            write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
         if ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and type(<object> pair[1]) is int:
             if 500 <= <int64_t> <object> pair[1] < 600:
                 flags |= FLAG_HTTP_5XX
@@ -1268,7 +1322,10 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
                 route_size = ft_utf8_size(<object> pair[1])
                 route_at = buffer.length - route_size
         pair += 2
-    write_count(buffer, 0x50, span.attributes_dropped)
+    if span.detail:
+        write_attribute(buffer, 0x4A, DETAIL_KEY, DETAILS[span.detail])
+        recorder.accounts[span.shard].detail_attributes += left_out
+    write_count(buffer, 0x50, span.attributes_dropped + left_out)
     if span.events.length:
         reserve(buffer, span.events.length)
         memcpy(buffer.data + buffer.length, span.events.data, span.events.length)
@@ -1341,6 +1398,14 @@ cdef int add_bits(Span span, uint32_t mask) except -1:
     """What is known before the end: calls that are made from now on carry the verdict."""
     if span.local_trace is not None and mask:
         ft_or_acq_rel_u32(&span.local_trace.bits, mask)
+    return 0
+
+
+cdef int mark_inner(Span span, bint raised) except -1:
+    """An error of a span that is left out for detail, or an exception, keeps its trace as it would have."""
+    cdef Recorder recorder = span.tracer.recorder
+    if span.state == NOT_RECORDING and span.detail and recorder is not None and recorder.tail is not None:
+        add_bits(span, recorder.tail.exception_mask if raised else recorder.tail.error_mask)
     return 0
 
 
@@ -1592,6 +1657,8 @@ cdef class Span(Node):
     def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
         """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
         if self.state != RECORDING:
+            if self.detail:
+                mark_inner(self, True)
             return
         cdef Recorder recorder
         with cython.critical_section(self):
@@ -1611,6 +1678,8 @@ cdef class Span(Node):
         """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
         cdef Recorder recorder
         if self.state != RECORDING and not self.options & LIGHT:
+            if self.detail and number_of(getattr(status, "status_code", status), 2) == STATUS_ERROR:
+                mark_inner(self, False)
             return
         code = getattr(status, "status_code", None)
         if code is not None:
@@ -1673,7 +1742,7 @@ cdef class Span(Node):
         if exc is not None:
             if self.state == RECORDING:
                 record(self, exc, not self.options & MAKE_CURRENT)
-            elif self.options & LIGHT:
+            elif self.options & LIGHT or self.detail:
                 record(self, exc, True)
         if self.options & END_ON_EXIT:
             finish(self, None)
@@ -1719,7 +1788,7 @@ cdef class Span(Node):
 
     def _record(self, exception):
         """Record an exception that leaves the span, as the span's options say."""
-        if self.state == RECORDING or self.options & LIGHT:
+        if self.state == RECORDING or self.options & LIGHT or self.detail:
             record(self, exception, False)
 
     @property
