@@ -155,7 +155,7 @@ def subjects() -> tuple[list[Subject], dict[str, str]]:
         try:
             found.append(opentelemetry() if name == OPENTELEMETRY else ours(name))
         except ImportError as error:
-            absent[name] = str(error)
+            absent[name] = str(error).removeprefix(f"FASTTRACE_IMPL={name}, but ")
     return found, absent
 
 
