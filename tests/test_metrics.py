@@ -75,6 +75,9 @@ def test_a_real_provider_adds_up() -> None:
     waiting = [value(families, f"fasttrace_{name}_spans") for name in ("active", "queued", "held", "spooled")]
     assert value(families, "fasttrace_started_spans_total") == sum(fates) + sum(waiting) == 101
     assert value(families, "fasttrace_thread_cpu_seconds_total") > 0
+    assert value(families, "fasttrace_cpu_seconds_total") > 0
+    assert 0 < value(families, "fasttrace_cpu_percent") <= 100
+    assert "fasttrace_span_cpu_microseconds" not in families  # fewer spans than one that is timed
     assert value(families, "fasttrace_last_export_timestamp_seconds") > 1e9
     assert "fasttrace_last_error_timestamp_seconds" not in families
     provider.shutdown()

@@ -11,7 +11,8 @@ import pytest
 
 import fasttrace
 from fasttrace import provider as provider_module
-from fasttrace._core.layout import DROP_REASONS
+from fasttrace._core.layout import DROP_REASONS, TIMED_EVERY
+from fasttrace.cost import Bill
 from fasttrace.export import JSONLinesExporter, MemoryExporter, OTLPExporter, SpoolExporter, ZipkinExporter
 from fasttrace.export.base import Batch, address, masked
 
@@ -107,6 +108,54 @@ def test_the_thread_knows_what_it_has_cost() -> None:
     assert provider.stats()["thread_cpu_seconds"] >= 0.15
 
 
+def test_the_bill_is_that_of_the_spans_and_of_the_thread() -> None:
+    provider = fasttrace.TracerProvider(exporter=Laborious(), schedule_delay=60)
+    tracer = provider.get_tracer("test")
+    assert provider.stats()["span_cpu_microseconds"] is None
+    for _ in range(2 * TIMED_EVERY):
+        with tracer.start_as_current_span("operation"):
+            pass
+    assert provider.flush(60)
+    stats = provider.stats()
+    assert stats["timed_spans"] == 2
+    spans = stats["span_cpu_microseconds"] * 2 * TIMED_EVERY / 1e6
+    assert stats["cpu_seconds"] == pytest.approx(spans + stats["thread_cpu_seconds"])
+    assert stats["cpu_seconds"] > stats["thread_cpu_seconds"] >= 0.05
+    assert 0 < stats["cpu_percent"] <= 100
+    provider.shutdown()
+
+
+def test_the_percentage_is_of_all_that_the_process_did_since_it_was_configured() -> None:
+    provider = fasttrace.TracerProvider(exporter=Laborious(), schedule_delay=60)
+    provider.get_tracer("test").start_span("operation").end()
+    assert provider.flush(60)
+    before = provider.stats()["cpu_percent"]
+    end = time.thread_time() + 0.3
+    while time.thread_time() < end:
+        pass
+    stats = provider.stats()
+    assert stats["cpu_percent"] <= 100 * stats["cpu_seconds"] / 0.3
+    assert stats["cpu_percent"] < before
+    provider.shutdown()
+
+
+def test_the_bill_never_goes_down() -> None:
+    class Recorder:
+        timed_ns = 10_000
+
+        def counters(self) -> dict[str, int]:
+            return {"timed": 1, "timed_ns": self.timed_ns}
+
+    recorder: Any = Recorder()
+    bill = Bill(recorder)
+    first = bill.own_seconds()
+    recorder.timed_ns = 9_000
+    assert bill.own_seconds() == first == pytest.approx(10_000 * TIMED_EVERY / 1e9)
+    recorder.timed_ns = -5
+    assert Bill(recorder).own_seconds() == 0
+    assert Bill(recorder).stats()["span_cpu_microseconds"] == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_begins_at_zero_and_the_parent_goes_on_adding() -> None:
     provider = fasttrace.TracerProvider(exporter=Laborious(), schedule_delay=60)
@@ -115,7 +164,8 @@ def test_a_child_begins_at_zero_and_the_parent_goes_on_adding() -> None:
     pid = os.fork()
     if pid == 0:
         stats = provider.stats()
-        os._exit(0 if stats["thread_cpu_seconds"] == 0 and stats["last_export_time"] is None else 1)
+        blank = stats["thread_cpu_seconds"] == stats["cpu_seconds"] == 0 and stats["timed_spans"] == 0
+        os._exit(0 if blank and stats["last_export_time"] is None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     provider.get_tracer("test").start_span("operation").end()
     assert provider.flush(60)

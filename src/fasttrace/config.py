@@ -147,6 +147,20 @@ def milliseconds(value: Any) -> float:
     return int(word) / 1000
 
 
+def share(value: Any) -> float:
+    """A share above 0: a number up to 1, or a percentage."""
+    if isinstance(value, str):
+        word = value.strip()
+        digits = word.removesuffix("%").strip()
+        if not (digits.isascii() and digits.replace(".", "", 1).isdigit()):
+            value = None
+        else:
+            value = float(digits) / (100 if word.endswith("%") else 1)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ValueError("a share above 0 and up to 1, such as 0.03 or 3%")
+    return float(value)
+
+
 def limit(value: Any) -> int | None:
     """A span limit: a whole number of 0 or more."""
     word = str(value).strip()
@@ -300,6 +314,13 @@ SETTINGS = (
         None,
         (("FASTTRACE_CONTROL_FILE", text),),
         "the file through which `fasttrace sampling` speaks to running processes; none: no file",
+    ),
+    Setting(
+        "max_cpu_ratio",
+        share,
+        None,
+        (("FASTTRACE_MAX_CPU_RATIO", share),),
+        "what tracing may take of the process's CPU, such as 3%; beyond it detail goes first, then the ratio",
     ),
     Setting(
         "exporter",
@@ -462,6 +483,7 @@ class Settings:
     tail: Any
     incident: Any
     control_file: str | None
+    max_cpu_ratio: float | None
     exporter: Any
     propagators: list[Any] | None
     max_queue_spans: int

@@ -29,6 +29,8 @@ _FIGURES = (
     ("held_traces", "gauge", "held_traces", "Their traces."),
     ("recall_seconds", "gauge", "recall_seconds", "How far back they reach."),
     ("truncated_traces_total", "counter", "truncated_traces", "Traces that grew too large and lost spans."),
+    ("detail_spans_total", "counter", "detail_spans", "Spans below local roots that max_cpu_ratio left out."),
+    ("detail_attributes_total", "counter", "detail_attributes", "Attributes of local roots that it left out."),
     ("sampler_errors_total", "counter", "sampler_errors", "Decisions of a sampler that failed."),
     ("spooled_spans", "gauge", "spooled", "Spans of this process that wait on disk."),
     ("undelivered_spans", "gauge", "undelivered", "Spans that wait on disk in the care of this process."),
@@ -45,6 +47,15 @@ _FIGURES = (
     ),
     ("last_error_timestamp_seconds", "gauge", "last_error_time", "When something last went wrong; absent for never."),
     ("thread_cpu_seconds_total", "counter", "thread_cpu_seconds", "CPU time of the background thread."),
+    ("cpu_seconds_total", "counter", "cpu_seconds", "CPU time of tracing: spans, and the background thread."),
+    ("cpu_percent", "gauge", "cpu_percent", "Its share of the CPU time of the process, since tracing was configured."),
+    ("timed_spans_total", "counter", "timed_spans", "Spans whose start and end were timed."),
+    (
+        "span_cpu_microseconds",
+        "gauge",
+        "span_cpu_microseconds",
+        "CPU time that start and end of a span take, the mean; absent until one was timed.",
+    ),
 )
 _FINAL_STATES = ("exported", "sampled_out", "abandoned")
 

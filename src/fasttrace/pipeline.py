@@ -12,6 +12,7 @@ import time
 
 from fasttrace import _log, _threads, accounts, lifecycle
 from fasttrace._core import Recorder, ids, otlp
+from fasttrace.cost import Bill
 from fasttrace.delivery import Delivery
 from fasttrace.export.base import RecordBatch, address
 
@@ -102,7 +103,7 @@ class Pipeline:
         self._serving: int | None = None  # the epoch of the thread that was started last
         self._stopped: Any = None  # released by the thread as it ends; None when there is no thread
         self._waiters: list[_Waiter] = []
-        self.thread_cpu_seconds = 0.0
+        self.bill = Bill(self.recorder)
         self._told_of_drops = 0
         self._next_tick = 0.0
         # The batch that the exporter has; whoever takes it out of here accounts for it.
@@ -532,18 +533,20 @@ class Pipeline:
             "abandoned": counters["abandoned"],
             "queued": ring.depth_spans,
             "sampled_out": sampled_out,
+            "detail_spans": counters["detail_spans"],
+            "detail_attributes": counters["detail_attributes"],
             "sampler_errors": counters["sampler_errors"],
             "dropped": {**found["dropped"], **dropped, **self.delivery.dropped},
             "queued_bytes": ring.depth_bytes,
             "max_queue_spans": ring.max_spans,
             "max_queue_bytes": ring.max_bytes,
-            "thread_cpu_seconds": self.thread_cpu_seconds,
+            **self.bill.stats(),
             **self.delivery.stats(),
         }
 
 
 class _ThreadCost:
-    """The CPU time of the thread that makes it, added to its pipeline's as it goes."""
+    """The CPU time of the thread that makes it, added to its pipeline's bill as it goes."""
 
     __slots__ = ("_counted", "_pipeline")
 
@@ -554,7 +557,7 @@ class _ThreadCost:
     def count(self) -> None:
         now = time.thread_time()
         with self._pipeline._state:  # an old thread may still be coming to its end beside a new one
-            self._pipeline.thread_cpu_seconds += now - self._counted
+            self._pipeline.bill.thread_seconds += now - self._counted
         self._counted = now
 
 

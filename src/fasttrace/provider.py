@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fasttrace.propagation.base import Propagator
     from fasttrace.resource import Detector, Detectors
     from fasttrace.sampling import Sampler
+    from fasttrace.sampling.budget import Budget
     from fasttrace.sampling.governor import Governor
     from fasttrace.sampling.incident import Incident
     from fasttrace.sampling.tail import Plan, Rule
@@ -45,6 +46,7 @@ class TracerProvider:
         tail: Iterable[Rule | str] | str | None = None,
         incident: Incident | Iterable[Incident] | None = None,
         control_file: str | None = None,
+        max_cpu_ratio: float | str | None = None,
         exporter: Exporter | str | None = None,
         span_limits: SpanLimits | None = None,
         id_generator: Any = None,
@@ -72,6 +74,7 @@ class TracerProvider:
             "tail": tail,
             "incident": incident,
             "control_file": control_file,
+            "max_cpu_ratio": max_cpu_ratio,
             "exporter": exporter,
             "span_limits": span_limits,
             "max_queue_spans": max_queue_spans,
@@ -101,7 +104,7 @@ class TracerProvider:
         sampling.bind(self.sampler, self.recorder)
         # Only what somebody may want to see is timed while it is left out.
         chosen = settings.sources["control_file"] != "default" and (settings.control_file or "").lower() != "none"
-        self.recorder.observe = bool(settings.incident) or chosen
+        self._observed = self.recorder.observe = bool(settings.incident) or chosen
         self.pipeline = Pipeline(
             self.recorder,
             self.exporter,
@@ -120,6 +123,15 @@ class TracerProvider:
 
     def _start(self) -> None:
         self.pipeline.start()
+
+    def _lower(self, detail: int, max_ratio: float) -> None:
+        """What the budget of CPU asks for."""
+        from fasttrace.sampling import binding
+
+        self.recorder.detail = detail
+        binding.set_cap(self.recorder, max_ratio)
+        # The thread that takes it back must be awake, whether or not anything is recorded.
+        self.recorder.observe = self._observed or max_ratio < 1
 
     def redirect(
         self, exporter: Exporter, *, schedule_delay: float | None = None, max_batch_spans: int | None = None
@@ -195,6 +207,21 @@ def _governor(provider: TracerProvider, incidents: tuple[Incident, ...]) -> Gove
         incidents,
         provider.recall,
         provider.recall_recent,
+        budget=_budget(provider),
+    )
+
+
+def _budget(provider: TracerProvider) -> Budget | None:
+    """What keeps the bill below ``max_cpu_ratio``, if there is one."""
+    if provider.settings.max_cpu_ratio is None:
+        return None
+    from fasttrace.sampling.budget import Budget
+
+    return Budget(
+        provider.settings.max_cpu_ratio,
+        lambda: (provider.pipeline.bill.own_seconds(), provider.pipeline.bill.process_seconds()),
+        provider._lower,
+        lambda: provider.sampler.state()["ratio"],
     )
 
 
@@ -277,6 +304,7 @@ def configure(
     tail: Iterable[Rule | str] | str | None = None,
     incident: Incident | Iterable[Incident] | None = None,
     control_file: str | None = None,
+    max_cpu_ratio: float | str | None = None,
     exporter: Exporter | str | None = None,
     propagators: Iterable[Propagator | str] | None = None,
     span_limits: SpanLimits | None = None,
@@ -301,6 +329,8 @@ def configure(
     ``auto``); default: everything, as the parent says. ``tail``: rules of ``fasttrace.sampling.tail``, for traces
     that are kept whole whatever the sampler said. ``incident``: what raises the sampler's ratio by itself.
     ``control_file``: how ``fasttrace sampling`` reaches this process while it runs; ``none`` for not at all.
+    ``max_cpu_ratio``: what tracing may take of the process's CPU (0.03, ``3%``); beyond it spans below local roots are
+    left out, then attributes, then traces. Default: no limit.
     ``exporter``: an exporter or ``otlp``, ``otlp-grpc``, ``zipkin``, ``jsonlines``, ``console``, ``memory``,
     ``spool``, ``none``; default: ``otlp`` when an endpoint is set, else the local spool that ``fasttrace show`` reads.
     ``propagators``: names or objects for ``extract`` and ``inject``, in order. ``baggage_attributes``: names of
@@ -323,6 +353,7 @@ def configure(
         tail=tail,
         incident=incident,
         control_file=control_file,
+        max_cpu_ratio=max_cpu_ratio,
         exporter=exporter,
         span_limits=span_limits,
         id_generator=id_generator,
@@ -423,7 +454,8 @@ def stats() -> dict[str, Any]:
     ``kept_traces``: traces that were kept, by reason. ``truncated_traces``: grew too large and lost spans.
     ``sampler_errors``: decisions that failed. ``sampling``: the sampler, its ratio, boosts, control file, incidents.
     ``spooled``: wait on disk for the receiver to come back.
-    ``exported``: were delivered, in ``batches`` requests. ``sampled_out``: were left out by the sampler.
+    ``exported``: were delivered, in ``batches`` requests. ``sampled_out``: were left out by the sampler, or, so many as
+    ``detail_spans``, below local roots for ``max_cpu_ratio``, as were ``detail_attributes``.
     ``dropped``: were lost, by reason. ``queue_full``: no room in memory. ``too_large``: above 4 MiB. ``encode_error``:
     could not be encoded. ``after_shutdown``: ended too late. ``forked``: begun before a fork, ended in the child.
     ``export_failed``: not delivered, and not worth another try or nowhere to wait. ``rejected``: the receiver
@@ -433,7 +465,10 @@ def stats() -> dict[str, Any]:
     ``replayed``, ``replay_dropped``: of those that earlier ones left, delivered and lost.
     ``away``: whether the receiver does not answer, so that spans go to disk.
     ``last_export_time``, ``last_error_time``: seconds since 1970; ``last_error``: text; None for never.
-    ``thread_cpu_seconds``: what the background thread has cost, as of its last round.
+    ``span_cpu_microseconds``: the CPU time that the start and the end of a span take their threads, the mean of those
+    that were timed, one in 251: ``timed_spans``; None before the first. ``thread_cpu_seconds``: what the background
+    thread has cost, as of its last round. ``cpu_seconds``: both together for all spans, since ``configure``, in this
+    process; ``cpu_percent``: the same as a share of all CPU time of the process.
     ``exporter``: its class; ``destination``: its endpoint, user name, password and query masked, or its folder or file.
     ``implementation``: of the core, ``cython`` or ``python``.
     """

@@ -16,7 +16,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "sampling.md").read_text()
 
 def test_its_examples_run_as_they_stand() -> None:
     blocks = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     program = (
         "\n".join(blocks)
         + """

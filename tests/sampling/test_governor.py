@@ -287,6 +287,7 @@ def test_without_a_file_incidents_or_recall_nothing_is_done(world: World) -> Non
         "control_file": None,
         "incident_seconds": None,
         "incidents": 0,
+        "budget": None,
     }
 
 

@@ -512,19 +512,21 @@ class Recorder(Protocol):
 
     ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
     unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
-    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    the tracestate of what each of the five sampled; "" takes such a mark away. For THRESHOLD_ASK
     ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
     ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
-    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
-    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
-    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
-    gets as attributes.
+    out, without the sampled flag; both are set before the first span. ``detail`` (0 to 2, ``layout.DETAILS``) is how
+    much is recorded of what local roots begin from now on; below a root of less than everything spans have its ids
+    and record nothing, though tail rules learn of their errors and exceptions. ``span_type``: a subclass of
+    ``Span`` that its tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``,
+    ``on_ending(span)``, when it can still be changed, and ``on_end(span)``, when its contents are still there,
+    which answers False to have it dropped (``encode_error``); what they raise is ignored, and what the sampler
+    wants only recorded is theirs alone. ``on_first_record()`` is called when a record was pushed and no consumer
+    has announced itself by ``consumer_running = True`` in this process. ``baggage_attributes`` are names of
+    baggage that every span gets as attributes.
     """
 
     ring: Ring
@@ -537,6 +539,7 @@ class Recorder(Protocol):
     expires_ns: int
     observe: bool
     record_unsampled: bool
+    detail: int
     tail_rules: tuple[tuple[Any, ...], ...]
     span_type: type[Span] | None
     processor: Any
@@ -548,7 +551,12 @@ class Recorder(Protocol):
         ...
 
     def counters(self) -> dict[str, int]:
-        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
+
+        Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
+        CPU time of their threads that their start and their end took. ``detail_spans`` of those that were sampled out,
+        and ``detail_attributes``, were left out by ``detail``.
+        """
         ...
 
     def window(self) -> dict[str, Any]:

@@ -74,6 +74,18 @@ RING_LARGEST_SHARE = 8
 DEFAULT_QUEUE_SPANS = 10_000
 DEFAULT_QUEUE_BYTES = 16 * 1024 * 1024
 
+# One span in so many is timed, first the one in the middle: a prime number, so that no pattern of the application's
+# spans meets only some of its own.
+TIMED_EVERY = 251
+TIMED_FIRST = 125
+
+# How much of a trace is recorded, as its local root found it: everything, no spans below local roots, and of those no
+# attributes but the two that tail rules and readers need most. Roots with less than everything say so.
+DETAIL_FULL, DETAIL_LOCAL_ROOTS, DETAIL_BARE = 0, 1, 2
+DETAILS = ("full", "local_roots", "bare")
+DETAIL_KEY = "fasttrace.detail"
+DETAIL_KEPT_KEYS = ("http.response.status_code", "http.route")
+
 # The trace store. A trace in its table and a record that it holds count as at least what the compiled one spends.
 DEFAULT_STORE_BYTES = 32 * 1024 * 1024
 DEFAULT_TRACE_BYTES = 2 * 1024 * 1024
@@ -143,6 +155,13 @@ def check_thresholds(values: tuple[int, ...]) -> tuple[int, ...]:
             f"thresholds={values!r}: five integers: 0 to 2**56 (kept at or above), THRESHOLD_ASK, or -b for ids below b"
         )
     return values
+
+
+def check_detail(value: int) -> int:
+    """A level of detail; ValueError for anything else."""
+    if value not in range(len(DETAILS)):
+        raise ValueError(f"detail={value!r}: 0 for everything, 1 for local roots only, 2 for those without attributes")
+    return value
 
 
 def check_ot_members(values: tuple[str | None, ...]) -> tuple[str | None, ...]:

@@ -24,6 +24,7 @@ first steps:
   fasttrace diff 4bf92f35 slow   what of the second trace takes longer
   fasttrace serve --open         the same and more in the browser
   fasttrace doctor               what is configured here, and what is wrong with it
+  fasttrace bench                what tracing costs on this machine
   fasttrace sampling boost 100% --for 10m
                                  every trace of every process here, for ten minutes
 """
@@ -163,6 +164,7 @@ def build_parser() -> Parser:
     _add_import(commands)
     _add_serve(commands)
     _add_doctor(commands)
+    _add_bench(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
     parser.command_names = list(commands.choices)
@@ -392,6 +394,14 @@ def _add_doctor(commands: Any) -> None:
         "--timeout", type=_seconds, default=5.0, metavar="S", help="seconds to wait for the receiver (default: 5)"
     )
     doctor.add_argument("--json", action="store_true", help="a JSON object")
+
+
+def _add_bench(commands: Any) -> None:
+    bench = _command(
+        commands, "bench", "measure what tracing costs on this machine, both cores side by side", spool=False
+    )
+    bench.add_argument("--seconds", type=_seconds, default=8.0, metavar="S", help="for how long (default: 8)")
+    bench.add_argument("--json", action="store_true", help="a JSON object")
 
 
 _SAMPLING_EXAMPLES = """\

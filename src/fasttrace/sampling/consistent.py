@@ -33,6 +33,15 @@ def member_of(threshold: int) -> str:
     return f"th:{digits or '0'}"
 
 
+def threshold_in(header: str) -> int | None:
+    """What ``ot=th:`` of a tracestate's text says; None without a valid one."""
+    for part in (tracestate.TraceState(header).get("ot") or "").split(";"):
+        digits = part[3:]
+        if part.startswith("th:") and 0 < len(digits) <= 14 and not set(digits) - set("0123456789abcdef"):
+            return int(digits.ljust(14, "0"), 16)
+    return None
+
+
 def span_context_of(parent: Any) -> Any:
     """The SpanContext of a parent, a Context, a Span or None; None without ids."""
     if parent is None:

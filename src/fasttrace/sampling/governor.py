@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
+    from fasttrace.sampling.budget import Budget
     from fasttrace.sampling.control import Control
 
 # A deadline that moved by less is the same one.
@@ -43,8 +44,10 @@ class Governor:
         recall: Callable[[int], int] | None = None,
         recall_recent: Callable[[float], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        budget: Budget | None = None,
     ) -> None:
         self._sampler = sampler
+        self._budget = budget
         self._window = recorder_window
         self._control = control
         self._incidents = tuple(incidents)
@@ -69,6 +72,8 @@ class Governor:
         """Look at everything once, and quickly. Never raises; what fails is logged, and the rest goes on."""
         if self._generation != ids.fork_generation():
             self._start()  # a child has requests of its own; what was asked of its parent holds for it too
+            if self._budget is not None:
+                self._budget.restart()
         for step in (
             self._look,
             self._watch,
@@ -76,6 +81,7 @@ class Governor:
             self._set_boost,
             self._recall_asked,
             self._recall_signalled,
+            self._keep_budget,
         ):
             try:
                 step()
@@ -191,6 +197,10 @@ class Governor:
                 late = max(0.0, time.monotonic() - since)
                 _log.line("INFO", "recall by a signal: %d spans", self._recall_recent(seconds + late))
 
+    def _keep_budget(self) -> None:
+        if self._budget is not None:
+            self._budget.look()
+
     def _once(self, topic: str, text: str) -> None:
         if topic not in self._told:
             self._told.add(topic)
@@ -199,13 +209,15 @@ class Governor:
     def state(self) -> dict[str, Any]:
         """For ``stats()``, beside the sampler's own: ``control_file`` with its last good reading and error, or None.
 
-        ``incident_seconds``: since when something goes wrong, or None. ``incidents``: how many there were.
+        ``incident_seconds``: since when something goes wrong, or None. ``incidents``: how many there were. ``budget``:
+        what ``max_cpu_ratio`` has done, or None.
         """
         since = [watch.since for watch in self._watches if watch.since is not None]
         return {
             "control_file": None if self._control is None else self._control.state(),
             "incident_seconds": round(self._clock() - min(since), 3) if since else None,
             "incidents": sum(watch.count for watch in self._watches),
+            "budget": None if self._budget is None else self._budget.state(),
         }
 
 

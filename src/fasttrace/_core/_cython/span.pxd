@@ -42,10 +42,15 @@ cdef struct Account:
     int64_t active
     int64_t abandoned
     int64_t sampled_out
+    int64_t detail_spans       # of those: what lowered detail has left out
+    int64_t detail_attributes
     int64_t sampler_errors
     int64_t dropped[6]
     int64_t wall_offset_ns
     int64_t wall_offset_taken_ns
+    uint64_t spans_made    # until the next one that is timed
+    int64_t timed
+    int64_t timed_ns
     # The active spans, oldest first, as borrowed references: a span links itself at its start and unlinks itself at
     # its end or deallocation, so each in it is alive, or waits for the mutex to unlink itself.
     ft_link active_spans
@@ -73,6 +78,7 @@ cdef class Recorder:
     cdef int64_t expires_at
     cdef bint observing
     cdef public bint record_unsampled
+    cdef uint8_t level       # of detail
     cdef TailRules tail
     cdef object span_class   # None for Span
     cdef object processing   # the processor
@@ -121,6 +127,7 @@ cdef class Span(Node):
     cdef uint8_t kind_number
     cdef uint8_t status_number
     cdef uint8_t record_flags
+    cdef uint8_t detail         # of what begins below it, as its local root found it
     cdef uint64_t parent_number
     cdef int64_t start_ns
     cdef int64_t end_ns

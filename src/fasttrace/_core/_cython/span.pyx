@@ -126,10 +126,12 @@ cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
     int ft_try_incref(PyObject *object)
     void ft_wait_a_moment() nogil
+    bint ft_is_every(uint64_t *count, uint64_t at, uint64_t every)
 
 cdef extern from "clock.h" nogil:
     int64_t ft_clock_monotonic_ns()
     int64_t ft_clock_wall_ns()
+    int64_t ft_clock_thread_ns()
 
 cdef enum:
     # states of a span
@@ -145,6 +147,7 @@ cdef enum:
     LIGHT = 16   # a local root that is not recorded, and observed
     RAISED = 32  # an exception was recorded
     ENDING = 64  # somebody ends it, and its processor may still change it
+    TIMED = 128  # what its start and its end cost is measured
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
     LARGEST_POOL = 64
     SPARE_BYTES = 256  # what a buffer begins with
@@ -178,6 +181,9 @@ cdef enum:
     WALL_OFFSET_AGE_NS = 100_000_000
     LARGEST_KEPT_SCRATCH = 1024 * 1024
     LIKELY_BYTES = 4096  # few records are larger, but for their events and links
+    BARE = 2  # the level of detail without attributes
+    TIMED_EVERY = 251
+    TIMED_FIRST = 125
 
 # The low 56 bits of a trace id, W3C Trace Context level 2, are the randomness that samplers compare.
 cdef uint64_t RANDOMNESS = (<uint64_t> 1 << 56) - 1
@@ -186,6 +192,8 @@ cdef uint64_t ASK = (<uint64_t> 1 << 56) + 1
 
 assert layout.RECORD_HEADER_BYTES == HEADER_BYTES and layout.RECORD_MAGIC == MAGIC
 assert layout.RECORD_KIND_SPAN == KIND_SPAN
+assert layout.DETAIL_BARE == BARE and layout.DETAIL_KEPT_KEYS == ("http.response.status_code", "http.route")
+assert layout.TIMED_EVERY == TIMED_EVERY and layout.TIMED_FIRST == TIMED_FIRST
 assert layout.THRESHOLD_ASK == ASK and layout.DURATION_BUCKETS == FT_DURATION_BUCKETS
 
 cdef ft_process *PROCESS = process_state()
@@ -197,6 +205,8 @@ cdef tuple KINDS = tuple(SpanKind)
 cdef tuple CODES = tuple(StatusCode)
 cdef str HTTP_STATUS_CODE = "http.response.status_code"
 cdef str HTTP_ROUTE = "http.route"
+cdef str DETAIL_KEY = layout.DETAIL_KEY
+cdef tuple DETAILS = layout.DETAILS
 
 # Where an event is encoded when it is added; lent to one caller at a time because normalising values may run code.
 cdef ft_buffer PART
@@ -216,19 +226,21 @@ cdef class Recorder:
 
     ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
     unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
-    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    the tracestate of what each of the five sampled; "" takes such a mark away. For THRESHOLD_ASK
     ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
     ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
-    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
-    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
-    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
-    gets as attributes.
+    out, without the sampled flag; both are set before the first span. ``detail`` (0 to 2, ``layout.DETAILS``) is how
+    much is recorded of what local roots begin from now on; below a root of less than everything spans have its ids
+    and record nothing, though tail rules learn of their errors and exceptions. ``span_type``: a subclass of
+    ``Span`` that its tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``,
+    ``on_ending(span)``, when it can still be changed, and ``on_end(span)``, when its contents are still there,
+    which answers False to have it dropped (``encode_error``); what they raise is ignored, and what the sampler
+    wants only recorded is theirs alone. ``on_first_record()`` is called when a record was pushed and no consumer
+    has announced itself by ``consumer_running = True`` in this process. ``baggage_attributes`` are names of
+    baggage that every span gets as attributes.
     """
 
     def __init__(
@@ -297,6 +309,14 @@ cdef class Recorder:
             self.members = values
             for i in range(5):
                 self.compare[i].marked = values[i] is not None
+
+    @property
+    def detail(self):
+        return self.level
+
+    @detail.setter
+    def detail(self, value):
+        self.level = layout.check_detail(value)
 
     @property
     def decide(self):
@@ -425,7 +445,12 @@ cdef class Recorder:
             return len(self.scopes) - 1
 
     def counters(self):
-        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
+
+        Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
+        CPU time of their threads that their start and their end took. ``detail_spans`` of those that were sampled out,
+        and ``detail_attributes``, were left out by ``detail``.
+        """
         cdef Account total
         cdef Account *account
         cdef uint32_t i, reason
@@ -439,7 +464,11 @@ cdef class Recorder:
             total.active += account.active
             total.abandoned += account.abandoned
             total.sampled_out += account.sampled_out
+            total.detail_spans += account.detail_spans
+            total.detail_attributes += account.detail_attributes
             total.sampler_errors += account.sampler_errors
+            total.timed += account.timed
+            total.timed_ns += account.timed_ns
             for reason in range(6):
                 total.dropped[reason] += account.dropped[reason]
             ft_unlock(&self.ring.shards[i].mutex)
@@ -449,6 +478,10 @@ cdef class Recorder:
             "abandoned": total.abandoned,
             "sampled_out": total.sampled_out,
             "sampler_errors": total.sampler_errors,
+            "detail_spans": total.detail_spans,
+            "detail_attributes": total.detail_attributes,
+            "timed": total.timed,
+            "timed_ns": total.timed_ns,
             "dropped_queue_full": total.dropped[DROPPED_QUEUE_FULL],
             "dropped_too_large": total.dropped[DROPPED_TOO_LARGE],
             "dropped_encode_error": total.dropped[DROPPED_ENCODE_ERROR],
@@ -570,12 +603,14 @@ cdef class Tracer:
         ``start_time`` is nanoseconds since the Unix epoch. As a context manager it ends itself.
         """
         cdef Span span = new_span(self, name, context, kind, attributes, links, start_time)
-        span.options = END_ON_EXIT
+        cdef int64_t since = stopwatch(span)
+        span.options |= END_ON_EXIT
         if record_exception:
             span.options |= RECORD_EXCEPTION
         if set_status_on_exception:
             span.options |= SET_STATUS
         begin(span)
+        spend(span, since, True)
         return span
 
     # The default kind is SpanKind.INTERNAL, written as a number that `inspect` can read without binding.
@@ -598,7 +633,7 @@ cdef class Tracer:
         Also a decorator for functions, coroutine functions, generator and async generator functions.
         """
         cdef Span span = new_span(self, name, context, kind, attributes, links, start_time)
-        span.options = MAKE_CURRENT
+        span.options |= MAKE_CURRENT
         if record_exception:
             span.options |= RECORD_EXCEPTION
         if set_status_on_exception:
@@ -611,6 +646,41 @@ cdef class Tracer:
         return f"Tracer({self.scope!r})"
 
 
+# --- own cost: of one span in TIMED_EVERY the start and the end are timed
+
+
+cdef inline int64_t stopwatch(Span span) noexcept:
+    """The thread's clock if this span is one of those that are timed, else 0."""
+    return ft_clock_thread_ns() if span.options & TIMED else 0
+
+
+cdef inline int spend(Span span, int64_t since, bint begun) except -1:
+    """Count what a step has taken since the stopwatch was read; ``begun`` is whether it was the start."""
+    return spent(span.tracer.recorder, since, begun) if since else 0
+
+
+cdef int spent(Recorder recorder, int64_t since, bint begun) except -1:
+    cdef int64_t now = ft_clock_thread_ns()
+    cdef int64_t taken = now - since
+    cdef uint32_t shard
+    if begun:
+        # What looking at the clock takes, each time, is no part of what a start and an end take.
+        taken -= 2 * (ft_clock_thread_ns() - now)
+    if recorder is not None:
+        shard = ft_own_shard(recorder.ring.shard_count)
+        ft_lock(&recorder.ring.shards[shard].mutex)
+        recorder.accounts[shard].timed += begun
+        recorder.accounts[shard].timed_ns += taken
+        ft_unlock(&recorder.ring.shards[shard].mutex)
+    return 0
+
+
+cdef inline bint is_timed(Recorder recorder) noexcept:
+    """Whether the span that is being made is one of those that are timed."""
+    cdef Account *account = &recorder.accounts[ft_own_shard(recorder.ring.shard_count)]
+    return ft_is_every(&account.spans_made, TIMED_FIRST, TIMED_EVERY)
+
+
 # Spans that wait for their next use: a fresh one costs three times as much. With a GIL only.
 cdef PyObject *POOL[LARGEST_POOL]
 cdef uint32_t pooled = 0
@@ -619,12 +689,17 @@ cdef uint32_t pooled = 0
 cdef inline Span blank(Tracer tracer):
     """A span of the type that its recorder wants."""
     global pooled
+    cdef Span span
     if tracer.recorder is not None and tracer.recorder.span_class is not None:
-        return ft_new(tracer.recorder.span_class)
-    if pooled:
+        span = ft_new(tracer.recorder.span_class)
+    elif pooled:
         pooled -= 1
-        return <Span> ft_use_again(POOL[pooled])
-    return Span.__new__(Span)
+        span = <Span> ft_use_again(POOL[pooled])
+    else:
+        span = Span.__new__(Span)
+    if tracer.recorder is not None and is_timed(tracer.recorder):
+        span.options = TIMED
+    return span
 
 
 cdef destructor plain_dealloc = NULL
@@ -739,7 +814,7 @@ cdef object start_as_current_span(PyObject *tracer, PyObject *const *arguments, 
     span.tracer = <Tracer> tracer
     name = arguments[0]
     span.text = <object> name if type(<object> name) is str else text_of(<object> name)
-    span.options = MAKE_CURRENT | DEFAULT_OPTIONS
+    span.options |= MAKE_CURRENT | DEFAULT_OPTIONS
     if names != NULL:
         for i in range(PyTuple_GET_SIZE(names)):
             key = PyTuple_GET_ITEM(names, i)
@@ -810,6 +885,8 @@ cdef int begin(Span span) except -1:
             never = UNTRACED in span.carried
     if has_parent:
         local = not parent.remote and parent.wall_offset_ns != 0 and not begun_elsewhere(parent)
+        if local and detail_behind(parent) and not never:
+            return leave_out_inner(span, recorder, parent)
         span.trace_high = parent.trace_high
         span.trace_low = parent.trace_low
         if parent.header is not None:
@@ -867,6 +944,7 @@ cdef int begin(Span span) except -1:
     span.recorder = recorder
     if not local:
         span.record_flags |= FLAG_LOCAL_ROOT
+        span.detail = recorder.level
         if has_parent and parent.remote:
             span.record_flags |= FLAG_REMOTE_PARENT
     if recorder.tail is not None:
@@ -930,6 +1008,32 @@ cdef inline bint is_unrecorded(Node node):
     return span != NULL and (<Span> span).state == NOT_RECORDING
 
 
+cdef inline uint8_t detail_behind(Node node):
+    """The detail that the local root of a span has found; 0 for everything."""
+    cdef PyObject *span = span_behind(node)
+    return (<Span> span).detail if span != NULL else 0
+
+
+cdef int leave_out_inner(Span span, Recorder recorder, Node parent) except -1:
+    """Below a local root without inner spans: what begins here is its parent to all others, and records nothing.
+
+    It is made current all the same, so that nothing that is meant for it reaches the root.
+    """
+    cdef Account *account
+    span.shard = ft_own_shard(recorder.ring.shard_count)
+    take_over(span, parent)
+    span.wall_offset_ns = parent.wall_offset_ns
+    span.generation = PROCESS.generation
+    span.detail = detail_behind(parent)
+    account = &recorder.accounts[span.shard]
+    ft_lock(&recorder.ring.shards[span.shard].mutex)
+    account.started += 1
+    account.sampled_out += 1
+    account.detail_spans += 1
+    ft_unlock(&recorder.ring.shards[span.shard].mutex)
+    return 0
+
+
 cdef bint decide_slowly(
     Recorder recorder, Span span, int rule, Node parent, bint sampled, PyObject **added, bint *only_record
 ) except -1:
@@ -958,8 +1062,8 @@ cdef bint decide_slowly(
     if member is not None:
         # The tracestate says with which threshold a trace was sampled; one that was not has none.
         if span.header is not None:
-            span.header = with_threshold(span.header, member if sampled else None)
-        elif sampled:
+            span.header = with_threshold(span.header, (member or None) if sampled else None)
+        elif sampled and member:
             span.header = "ot=" + <str> member
     return sampled
 
@@ -1382,6 +1486,8 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
     cdef uint32_t bits = 0, route = 0
     cdef TailRules tail = recorder.tail
     cdef PyObject **pair
+    cdef bint bare = span.detail >= BARE
+    cdef uint32_t left_out = 0
     buffer.length = 0
     reserve(buffer, HEADER_BYTES + name_size + 80)
     at = buffer.data + HEADER_BYTES
@@ -1415,7 +1521,11 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
     buffer.length = at - buffer.data
     pair = span.attributes_at
     for _i in range(span.attributes_count):
-        if ft_write_short_attribute(buffer, 0x4A, pair[0], pair[1]) != 1:
+        if bare and not ft_text_equal(<object> pair[0], HTTP_STATUS_CODE) and not ft_text_equal(
+            <object> pair[0], HTTP_ROUTE
+        ):
+            left_out += 1
+        elif ft_write_short_attribute(buffer, 0x4A, pair[0], pair[1]) != 1:
             write_attribute(buffer, 0x4A, <object> pair[0], <object> pair[1])
         if type(<object> pair[1]) is int and ft_text_equal(<object> pair[0], HTTP_STATUS_CODE):
             if 500 <= <int64_t> <object> pair[1] < 600:
@@ -1428,8 +1538,11 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
                 route_size = ft_utf8_size(<object> pair[1])
                 route_at = buffer.length - route_size
         pair += 2
-    if span.attributes_dropped:
-        write_count(buffer, 0x50, span.attributes_dropped)
+    if span.detail:
+        write_attribute(buffer, 0x4A, DETAIL_KEY, DETAILS[span.detail])
+        recorder.accounts[span.shard].detail_attributes += left_out
+    if span.attributes_dropped or left_out:
+        write_count(buffer, 0x50, span.attributes_dropped + left_out)
     if span.events.length:
         reserve(buffer, span.events.length)
         memcpy(buffer.data + buffer.length, span.events.data, span.events.length)
@@ -1504,6 +1617,14 @@ cdef int add_bits(Span span, uint32_t mask) except -1:
     """What is known before the end: calls that are made from now on carry the verdict."""
     if span.local_trace is not None and mask:
         ft_or_acq_rel_u32(&span.local_trace.bits, mask)
+    return 0
+
+
+cdef int mark_inner(Span span, bint raised) except -1:
+    """An error of a span that is left out for detail, or an exception, keeps its trace as it would have."""
+    cdef Recorder recorder = span.tracer.recorder
+    if span.state == NOT_RECORDING and span.detail and recorder is not None and recorder.tail is not None:
+        add_bits(span, recorder.tail.exception_mask if raised else recorder.tail.error_mask)
     return 0
 
 
@@ -1801,6 +1922,8 @@ cdef class Span(Node):
     def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
         """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
         if self.state != RECORDING:
+            if self.detail:
+                mark_inner(self, True)
             return
         cdef Recorder recorder
         with cython.critical_section(self):
@@ -1820,6 +1943,8 @@ cdef class Span(Node):
         """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
         cdef Recorder recorder
         if self.state != RECORDING and not self.options & LIGHT:
+            if self.detail and number_of(getattr(status, "status_code", status), 2) == STATUS_ERROR:
+                mark_inner(self, False)
             return
         code = getattr(status, "status_code", None)
         if code is not None:
@@ -1857,7 +1982,9 @@ cdef class Span(Node):
     @cython.embedsignature(True)
     def end(self, end_time=None):
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        cdef int64_t since = stopwatch(self)
         finish(self, end_time)
+        spend(self, since, False)
 
     __enter__ = BlockMethod(
         "__enter__", ENTER, "($self)", "Start, unless the span has started, and become current; gives the span."
@@ -1895,12 +2022,14 @@ cdef class Span(Node):
             span.parent = self.parent
             span.start_attributes = self.start_attributes
             span.start_rest = self.start_rest
-            span.options = self.options
+            span.options |= self.options & ~TIMED
         return span
 
     def _begin(self):
         """Start without becoming current."""
+        cdef int64_t since = stopwatch(self)
         begin_once(self)
+        spend(self, since, True)
 
     def _attach(self):
         """Become current, if this span is one that does; the token for ``_detach``, or None."""
@@ -1915,7 +2044,7 @@ cdef class Span(Node):
 
     def _record(self, exception):
         """Record an exception that leaves the span, as the span's options say."""
-        if self.state == RECORDING or self.options & LIGHT:
+        if self.state == RECORDING or self.options & LIGHT or self.detail:
             record(self, exception, False)
 
     @property
@@ -2027,13 +2156,15 @@ cdef inline int leave(Span span, object token) except -1:
 
 cdef inline int enter(Span span) except -1:
     """A ``with`` block begins."""
+    cdef int64_t since = stopwatch(span)
     if begin_once(span) and span.options & MAKE_CURRENT:
         span.token = ft_contextvar_set(VARIABLE, span)
-    return 0
+    return spend(span, since, True)
 
 
 cdef inline int leave_block(Span span, PyObject *exception) except -1:
     """A ``with`` block ends, with this exception or None."""
+    cdef int64_t since = stopwatch(span)
     if FT_HAS_GIL:
         if span.token is not None:
             leave(span, span.token)
@@ -2043,12 +2174,12 @@ cdef inline int leave_block(Span span, PyObject *exception) except -1:
     if exception != <PyObject *> None:
         if span.state == RECORDING:
             record(span, <object> exception, not span.options & MAKE_CURRENT)
-        elif span.options & LIGHT:
+        elif span.options & LIGHT or span.detail:
             record(span, <object> exception, True)
     if span.options & END_ON_EXIT:
         if span.state == RECORDING or span.options & LIGHT or span.view is not None:
             finish(span, None)
-    return 0
+    return spend(span, since, False)
 
 
 cdef int leave_once(Span span) except -1:
@@ -2114,7 +2245,9 @@ cdef object end(PyObject *span, PyObject *const *arguments, Py_ssize_t count, Py
     """``Span.end`` now."""
     if count or names != NULL:
         return slow_end(span, arguments, count, names)
+    cdef int64_t since = stopwatch(<Span> span)
     finish(<Span> span, None)
+    spend(<Span> span, since, False)
     return None
 
 

@@ -33,6 +33,11 @@ from fasttrace._core.layout import (
     DECISION_DROP,
     DECISION_RECORD_AND_SAMPLE,
     DECISION_RECORD_ONLY,
+    DETAIL_BARE,
+    DETAIL_FULL,
+    DETAIL_KEPT_KEYS,
+    DETAIL_KEY,
+    DETAILS,
     DURATION_BUCKETS,
     RECORD_FLAG_ERROR,
     RECORD_FLAG_HTTP_5XX,
@@ -47,8 +52,11 @@ from fasttrace._core.layout import (
     SPAN_FLAG_IS_REMOTE,
     THRESHOLD_ASK,
     THRESHOLD_NEVER,
+    TIMED_EVERY,
+    TIMED_FIRST,
     TRACE_FLAG_RANDOM,
     TRACE_FLAG_SAMPLED,
+    check_detail,
     check_ot_members,
     check_thresholds,
     duration_bucket,
@@ -120,19 +128,21 @@ class Recorder:
 
     ``thresholds`` are compared with the trace id (layout.py), for: a root, a remote sampled parent, a remote
     unsampled one, a local sampled one, a local unsampled one. ``ot_members`` (texts such as ``th:c``, or None) mark
-    the tracestate of what each of the five sampled. For THRESHOLD_ASK
+    the tracestate of what each of the five sampled; "" takes such a mark away. For THRESHOLD_ASK
     ``decide(rule, parent, trace_id, name, kind, attributes, links)`` answers with
     ``(decision, attributes, tracestate)``; when it raises, the parent's decision stands.
     ``on_expire()`` is called by the first span that begins at or after ``expires_ns`` (monotonic clock; 0 for never).
     With ``observe``, local roots that are not recorded are timed, too, and all of them are in ``window()``.
     ``tail_rules`` (``rules.py``) put their bits into the records; ``record_unsampled`` records what the sampler leaves
-    out, without the sampled flag; both are set before the first span. ``span_type``: a subclass of ``Span`` that its
-    tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``, ``on_ending(span)``, when
-    it can still be changed, and ``on_end(span)``, when its contents are still there, which answers False to have it
-    dropped (``encode_error``); what they raise is ignored, and what the sampler wants only recorded is theirs alone.
-    ``on_first_record()`` is called when a record was pushed and no consumer has announced itself by
-    ``consumer_running = True`` in this process. ``baggage_attributes`` are names of baggage that every span
-    gets as attributes.
+    out, without the sampled flag; both are set before the first span. ``detail`` (0 to 2, ``layout.DETAILS``) is how
+    much is recorded of what local roots begin from now on; below a root of less than everything spans have its ids
+    and record nothing, though tail rules learn of their errors and exceptions. ``span_type``: a subclass of
+    ``Span`` that its tracers make instead. ``processor``: None, or an object with ``on_start(span, parent)``,
+    ``on_ending(span)``, when it can still be changed, and ``on_end(span)``, when its contents are still there,
+    which answers False to have it dropped (``encode_error``); what they raise is ignored, and what the sampler
+    wants only recorded is theirs alone. ``on_first_record()`` is called when a record was pushed and no consumer
+    has announced itself by ``consumer_running = True`` in this process. ``baggage_attributes`` are names of
+    baggage that every span gets as attributes.
     """
 
     def __init__(
@@ -155,6 +165,7 @@ class Recorder:
         self.expires_ns = 0
         self.observe = False
         self.record_unsampled = False
+        self._detail = DETAIL_FULL
         self._tail: TailRules | None = None
         self._span_type: type[Span] | None = None
         self.processor: Any = None
@@ -181,6 +192,8 @@ class Recorder:
         self._dropped = dict.fromkeys(("queue_full", "too_large", "encode_error", "after_shutdown", "forked"), 0)
         self._wall_offset_ns = 0
         self._wall_offset_taken_ns = 0
+        self._detail_spans = self._detail_attributes = 0
+        self._spans_made = self._timed = self._timed_ns = 0
 
     def _check_fork(self) -> int:
         generation = ids.fork_generation()
@@ -208,6 +221,14 @@ class Recorder:
     @ot_members.setter
     def ot_members(self, values: tuple[str | None, ...]) -> None:
         self._decisions = self._decisions[0], check_ot_members(values)
+
+    @property
+    def detail(self) -> int:
+        return self._detail
+
+    @detail.setter
+    def detail(self, value: int) -> None:
+        self._detail = check_detail(value)
 
     @property
     def tail_rules(self) -> tuple[tuple[Any, ...], ...]:
@@ -261,7 +282,12 @@ class Recorder:
             return len(self.scopes) - 1
 
     def counters(self) -> dict[str, int]:
-        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons."""
+        """``started, active, abandoned, sampled_out, sampler_errors`` and ``dropped_*`` for the core's reasons.
+
+        Besides: ``timed``, the spans whose own cost was measured, one in ``layout.TIMED_EVERY``, and ``timed_ns``, the
+        CPU time of their threads that their start and their end took. ``detail_spans`` of those that were sampled out,
+        and ``detail_attributes``, were left out by ``detail``.
+        """
         self._check_fork()
         return {
             "started": self._started,
@@ -269,6 +295,10 @@ class Recorder:
             "abandoned": self._abandoned,
             "sampled_out": self._sampled_out,
             "sampler_errors": self._sampler_errors,
+            "detail_spans": self._detail_spans,
+            "detail_attributes": self._detail_attributes,
+            "timed": self._timed,
+            "timed_ns": self._timed_ns,
             **{f"dropped_{reason}": count for reason, count in self._dropped.items()},
         }
 
@@ -277,6 +307,15 @@ class Recorder:
         self._check_fork()
         spans = [reference() for reference in list(self._active.values())]
         return [span for span in spans if span is not None]
+
+    def _is_timed(self) -> bool:
+        """Whether the span that is being made is one of those that are timed."""
+        # Two threads that count at once may count as one.
+        self._spans_made += 1
+        if self._spans_made != TIMED_FIRST:
+            return False
+        self._spans_made = TIMED_FIRST - TIMED_EVERY
+        return True
 
     def _wall_offset(self, now: int) -> int:
         if now - self._wall_offset_taken_ns > _WALL_OFFSET_AGE_NS:
@@ -320,7 +359,7 @@ class Recorder:
         sampled = value >= threshold
         member = members[rule]
         if member is not None and (sampled or span._header is not None):
-            span._header = with_threshold(span._header, member if sampled else None)
+            span._header = with_threshold(span._header, (member or None) if sampled else None)
         return _DECISIONS[sampled], None
 
     def _expire(self) -> None:
@@ -437,6 +476,7 @@ class Span(Node):
         "_attributes",
         "_attributes_dropped",
         "_description",
+        "_detail",
         "_end_on_exit",
         "_end_time_ns",
         "_events",
@@ -457,6 +497,7 @@ class Span(Node):
         "_start_time_ns",
         "_state",
         "_status",
+        "_timed",
         "_token",
         "_tracer",
     )
@@ -490,7 +531,9 @@ class Span(Node):
         self._description: str | None = None
         self._start_time_ns = self._end_time_ns = 0
         self._record_flags = 0
+        self._detail = DETAIL_FULL  # of what begins below it, as its local root found it
         self._generation = -1
+        self._timed = tracer is not None and tracer.recorder is not None and tracer.recorder._is_timed()
         self._attributes: dict[str, Any] = {}
         self._events: list[bytes] = []
         self._links: list[bytes] = []
@@ -504,10 +547,35 @@ class Span(Node):
                 if recorder._active.pop(id(self), None) is not None:
                     recorder._abandoned += 1
 
+    # --- own cost: of one span in TIMED_EVERY the start and the end are timed
+
+    def _stopwatch(self) -> int:
+        """The thread's clock if this span is one of those that are timed, else 0."""
+        return time.thread_time_ns() if self._timed else 0
+
+    def _spend(self, since: int, begun: bool) -> None:
+        """Count what a step has taken since the stopwatch was read; ``begun`` is whether it was the start."""
+        now = time.thread_time_ns()
+        taken = now - since
+        if begun:
+            # What looking at the clock takes, each time, is no part of what a start and an end take.
+            taken -= 2 * (time.thread_time_ns() - now)
+        recorder = None if self._tracer is None else self._tracer.recorder
+        if recorder is not None:
+            with recorder._lock:
+                recorder._timed += begun
+                recorder._timed_ns += taken
+
     # --- the start
 
     def _begin(self) -> None:
         """Start without becoming current."""
+        since = self._stopwatch()
+        self._start()
+        if since:
+            self._spend(since, True)
+
+    def _start(self) -> None:
         if self._state != _NEW:
             return
         assert self._tracer is not None
@@ -540,8 +608,12 @@ class Span(Node):
         else:
             parent_span = valid._span if type(valid) is Context else valid
             local = not valid._remote and valid._wall_offset_ns != 0
-            if parent_span is not None and parent_span._generation != generation:
-                local = False
+            if parent_span is not None:
+                if parent_span._generation != generation:
+                    local = False
+                elif parent_span._detail and local and not self._is_untraced():
+                    self._leave_out_inner(recorder, valid, parent_span._detail)
+                    return
             self._trace_id = valid._trace_id
             self._header = valid._header
             self._flags = valid._flags & TRACE_FLAG_RANDOM
@@ -549,7 +621,7 @@ class Span(Node):
             rule = (1 if valid._remote else 3) + (0 if valid._flags & TRACE_FLAG_SAMPLED else 1)
             if valid._decision == DEFERRED:
                 rule = 0
-        never = self._carried is not None and UNTRACED_KEY in self._carried
+        never = self._is_untraced()
         decision, added = (None, None) if never else recorder._decide(self, rule, parent, attributes, links)
         if decision == DECISION_RECORD_AND_SAMPLE:
             self._flags |= TRACE_FLAG_SAMPLED
@@ -567,6 +639,7 @@ class Span(Node):
             self._wall_offset_ns = valid._wall_offset_ns
         else:
             self._record_flags |= RECORD_FLAG_LOCAL_ROOT
+            self._detail = recorder._detail
             if valid is not None and valid._remote:
                 self._record_flags |= RECORD_FLAG_REMOTE_PARENT
             self._wall_offset_ns = recorder._wall_offset(now)
@@ -598,6 +671,23 @@ class Span(Node):
                 recorder.processor.on_start(self, parent)
             except Exception:
                 pass  # the processor's own troubles are reported where it was added
+
+    def _is_untraced(self) -> bool:
+        return self._carried is not None and UNTRACED_KEY in self._carried
+
+    def _leave_out_inner(self, recorder: Recorder, parent: Node, detail: int) -> None:
+        """Below a local root without inner spans: what begins here is its parent to all others, and records nothing.
+
+        It is made current all the same, so that nothing that is meant for it reaches the root.
+        """
+        self._take_over(parent)
+        self._wall_offset_ns = parent._wall_offset_ns
+        self._generation = ids.fork_generation()
+        self._detail = detail
+        self._state = _NOT_RECORDING
+        with recorder._lock:
+            recorder._sampled_out += 1
+            recorder._detail_spans += 1
 
     def _leave_out(
         self, recorder: Recorder, parent: Node | None, parent_span: Any, explicit: bool, local: bool
@@ -742,6 +832,7 @@ class Span(Node):
     ) -> None:
         """Add an ``exception`` event with type, message, stack trace and whether it escaped the span."""
         if self._state != _RECORDING:
+            self._mark_inner("exception_mask")
             return
         self._raised = True
         self._add_bits("exception_mask")
@@ -756,6 +847,8 @@ class Span(Node):
     def set_status(self, status: StatusCode | Status, description: str | None = None) -> None:
         """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
         if self._state != _RECORDING and not self._light:
+            if self._detail and _number(getattr(status, "status_code", status), 2) == _ERROR:
+                self._mark_inner("error_mask")
             return
         code = getattr(status, "status_code", None)
         if code is None:
@@ -776,6 +869,14 @@ class Span(Node):
         if local_trace is not None and recorder is not None and recorder._tail is not None:
             local_trace.add(getattr(recorder._tail, mask))
 
+    def _mark_inner(self, mask: str) -> None:
+        """An error of a span that is left out for detail, or an exception, keeps its trace as it would have."""
+        recorder, local_trace = None if self._tracer is None else self._tracer.recorder, self._local_trace
+        if self._state != _NOT_RECORDING or not self._detail or recorder is None:
+            return
+        if local_trace is not None and recorder._tail is not None:
+            local_trace.add(getattr(recorder._tail, mask))
+
     def update_name(self, name: str) -> None:
         """Rename the span."""
         if self._state == _RECORDING:
@@ -785,6 +886,12 @@ class Span(Node):
 
     def end(self, end_time: int | None = None) -> None:
         """End the span: encode it once and queue the record; ``end_time`` is nanoseconds since the Unix epoch."""
+        since = self._stopwatch()
+        self._finish(end_time)
+        if since:
+            self._spend(since, False)
+
+    def _finish(self, end_time: int | None) -> None:
         recorder = self._recorder
         if recorder is None or self._state != _RECORDING:
             if self._light:
@@ -880,12 +987,19 @@ class Span(Node):
             self._end_time_ns.to_bytes(8, "little"),
         )
         # A copy: another thread may be in the middle of setting one.
+        left_out = 0
         for key, value in list(self._attributes.items()):
-            parts.append(attribute(b"\x4a", key, value))
+            if self._detail >= DETAIL_BARE and key not in DETAIL_KEPT_KEYS:
+                left_out += 1
+            else:
+                parts.append(attribute(b"\x4a", key, value))
+        if self._detail:
+            parts.append(attribute(b"\x4a", DETAIL_KEY, DETAILS[self._detail]))
+            self._count_left_out(left_out)
         status_code = self._attributes.get(_HTTP_STATUS_CODE)
         if type(status_code) is int and 500 <= status_code < 600:
             flags |= RECORD_FLAG_HTTP_5XX
-        parts.append(_count(b"\x50", self._attributes_dropped))
+        parts.append(_count(b"\x50", self._attributes_dropped + left_out))
         parts += self._events
         parts.append(_count(b"\x60", self._events_dropped))
         parts += self._links
@@ -917,6 +1031,12 @@ class Span(Node):
         )
         return header + body
 
+    def _count_left_out(self, attributes: int) -> None:
+        recorder = self._recorder
+        assert recorder is not None
+        with recorder._lock:
+            recorder._detail_attributes += attributes
+
     def _judge(self, flags: int) -> int:
         """The bits of the tail rules that this span meets, and those that its trace has by now."""
         tail = None if self._recorder is None else self._recorder._tail
@@ -940,21 +1060,27 @@ class Span(Node):
         return value
 
     def __enter__(self) -> Span:
+        since = self._stopwatch()
         if self._state == _NEW:
-            self._begin()
+            self._start()
             if self._make_current:
                 self._token = CURRENT.set(self)
+        if since:
+            self._spend(since, True)
         return self
 
     def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        since = self._stopwatch()
         token = self._token
         if token is not None:
             self._token = None
             detach(self, token)
-        if exc is not None and (self._state == _RECORDING or self._light):
+        if exc is not None and (self._state == _RECORDING or self._light or self._detail):
             self._note(exc, not self._make_current)
         if self._end_on_exit:
-            self.end()
+            self._finish(None)
+        if since:
+            self._spend(since, False)
 
     def _note(self, exception: BaseException, escaped: bool) -> None:
         """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
@@ -993,7 +1119,7 @@ class Span(Node):
 
     def _record(self, exception: BaseException) -> None:
         """Record an exception that leaves the span, as the span's options say."""
-        if self._state == _RECORDING or self._light:
+        if self._state == _RECORDING or self._light or self._detail:
             self._note(exception, False)
 
     @property

@@ -10,6 +10,7 @@
 #include <Python.h>
 #include <stdint.h>
 
+#include "atomics.h"
 #include "ring.h"
 
 #if defined(_WIN32)
@@ -130,6 +131,14 @@ static inline int ft_is_first(int64_t *word, int64_t value) {
 }
 
 #endif
+
+/* True for the `at`th call, and from there on for every `every`th. Two threads that count at once may count as one,
+   which a relaxed load and a relaxed store allow, and a lock would not be worth. */
+static inline int ft_is_every(uint64_t *count, uint64_t at, uint64_t every) {
+    uint64_t next = ft_load_relaxed(count) + 1;
+    ft_store_relaxed(count, next == at ? at - every : next);
+    return next == at;
+}
 
 /* One shard of the queue. `mutex` guards its sequence and the producer's side of its ring, and lends itself to the
    recorder for what it keeps by shard. */
