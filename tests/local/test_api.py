@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sample_traces import BASE_NS, MS, any_spans, span
 from spools import put
 
-from fasttrace.local import api
+from fasttrace.local import api, trace_data
 from fasttrace.local.index import Index, TraceNotFound
 from fasttrace.local.model import Trace
 from fasttrace.local.search import SearchError
@@ -79,7 +79,7 @@ def test_trace_has_its_spans_in_tree_order(index: Index) -> None:
 @given(any_spans(), st.one_of(st.floats(), st.binary(), st.integers(), st.lists(st.floats())))
 def test_trace_of_any_shape_is_plain_json(spans: list[Any], value: object) -> None:
     spans[0].attributes["odd"] = value
-    found = sound(api.trace_dict(Trace(spans)))
+    found = sound(trace_data.whole(Trace(spans)))
     assert all(one["self"] >= 0 <= one["depth"] for one in found["spans"])
 
 

@@ -6,22 +6,15 @@ have 53 bits. ``query`` is the search language of ``fasttrace.local.search``; Se
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from math import isfinite
 from typing import Any
 
-from fasttrace.local.diagnosis import findings
+from fasttrace.local import trace_data
 from fasttrace.local.index import Entry, Index, Listed
-from fasttrace.local.layout import layout
-from fasttrace.local.model import Node, Trace
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse
 from fasttrace.local.sides import compare_sides
-
-# A browser reads larger integers wrong.
-_SAFE_INTEGER = 2**53
 
 
 def traces(
@@ -53,118 +46,7 @@ def _listed(row: Listed) -> dict[str, Any]:
 def trace(index: Index, trace_id: str) -> dict[str, Any]:
     """One trace, its spans in tree order. Raises TraceNotFound."""
     found = index.trace(trace_id)
-    return trace_dict(found, neighbours(index, found))
-
-
-def trace_dict(found: Trace, others: Iterable[Trace] = ()) -> dict[str, Any]:
-    """A trace as ``trace`` gives it; ``others`` may hold the other side of a call that lost its context."""
-    resources: dict[int, int] = {}
-    resource_dicts: list[dict[str, Any]] = []
-    spans = []
-    for node in found.nodes:
-        key = id(node.span.resource)
-        if key not in resources:
-            attributes = _attributes(node.span.resource)
-            if attributes not in resource_dicts:
-                resource_dicts.append(attributes)
-            resources[key] = resource_dicts.index(attributes)
-        spans.append(_span(node, found.start_ns, resources[key]))
-    return {**trace_head(found), "diagnosis": diagnosis(found, others), "resources": resource_dicts, "spans": spans}
-
-
-def diagnosis(found: Trace, others: Iterable[Trace] = ()) -> list[dict[str, Any]]:
-    """What the rules say of a trace."""
-    return [
-        {
-            "rule": finding.rule,
-            "text": finding.sentence,
-            "span_id": finding.evidence.span.span_id,
-            "service": finding.service,
-            "cost_ns": finding.cost_ns,
-            "figures": finding.figures,
-        }
-        for finding in findings(found, neighbours=others)
-    ]
-
-
-def trace_head(found: Trace) -> dict[str, Any]:
-    """A trace as ``trace`` gives it, without its spans and resources and what the rules say of it."""
-    places = {id(node): place for place, node in enumerate(found.nodes)}
-    return {
-        "trace_id": found.trace_id,
-        "name": found.name,
-        "status": found.status_text,
-        "start_ns": str(found.start_ns),
-        "duration_ns": found.duration_ns,
-        "end": found.end_ns - found.start_ns,
-        "root": places[id(found.root)],
-        "errors": len(found.errors),
-        "services": found.services,
-        "missing_parents": found.missing_parents,
-        "redelivered": found.redelivered,
-        "path_by_service": found.path_time_by_service(),
-        "folds": [
-            {"first": places[id(row.first)], "count": row.count, "spans": [places[id(node)] for node in row.nodes]}
-            for row in layout(found)
-            if row.count > 1
-        ],
-    }
-
-
-def span_dict(found: Trace, place: int) -> dict[str, Any]:
-    """One span of a trace as ``trace`` gives it, with its resource's attributes in place of their number."""
-    node = found.nodes[place]
-    return {**_span(node, found.start_ns, 0), "resource": _attributes(node.span.resource)}
-
-
-def _span(node: Node, start_ns: int, resource: int) -> dict[str, Any]:
-    span = node.span
-    return {
-        "span_id": span.span_id,
-        "parent_id": span.parent_span_id,
-        "name": span.name,
-        "service": node.service,
-        "resource": resource,
-        "kind": span.kind.name.lower(),
-        "start": node.start_ns - start_ns,
-        "duration": node.duration_ns,
-        "self": node.self_time_ns,
-        "depth": node.depth,
-        "status": node.status_text,
-        "message": span.status.description or "",
-        "error": node.error,
-        "marks": sorted(node.marks),
-        "path": [[start - start_ns, end - start_ns] for start, end in node.path],
-        "attributes": _attributes(span.attributes),
-        "events": [
-            {"name": event.name, "time": event.time_ns - start_ns, "attributes": _attributes(event.attributes)}
-            for event in span.events
-        ],
-        "links": [
-            {"trace_id": link.trace_id, "span_id": link.span_id, "attributes": _attributes(link.attributes)}
-            for link in span.links
-        ],
-        "scope": span.scope.name,
-    }
-
-
-def _attributes(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {key: _value(value) for key, value in attributes.items()}
-
-
-def _value(value: Any) -> Any:
-    """A value that JSON has: no infinities, no bytes, no integers that a browser would round."""
-    if isinstance(value, float):
-        return value if isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    if isinstance(value, list):
-        return [_value(item) for item in value]
-    if isinstance(value, dict):
-        return _attributes(value)
-    if isinstance(value, int) and abs(value) >= _SAFE_INTEGER:
-        return str(value)
-    return value
+    return trace_data.whole(found, neighbours(index, found))
 
 
 def histogram(index: Index, query: str = "", buckets: int = 40) -> dict[str, Any]:

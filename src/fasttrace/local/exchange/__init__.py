@@ -5,13 +5,13 @@ A format's module has ``NAME``, ``TITLE``, ``SUFFIXES`` and ``write(traces)``, w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import BinaryIO
 
 from fasttrace._core.types import SpanData
 from fasttrace.errors import FasttraceError
+from fasttrace.local import plain
 from fasttrace.local.exchange import jaeger, otlp_json, otlp_protobuf, page, perfetto, zipkin
 
 FORMATS: dict[str, ModuleType] = {
@@ -69,7 +69,7 @@ def read(file: BinaryIO, name: str | None = None) -> Iterator[list[SpanData]]:
 def _json(text: bytes) -> object:
     """What a text is in JSON; None for what is none, and for null."""
     try:
-        return json.loads(text)
+        return plain.load(text)
     except (ValueError, RecursionError):
         return None
 

@@ -10,11 +10,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fasttrace.errors import FasttraceError
-from fasttrace.local import api
+from fasttrace.local import api, plain, trace_data
 from fasttrace.local.index import Index, TraceNotFound
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import SearchError
-from fasttrace.local.server import columns, plain
 from fasttrace.local.server.live import live
 
 TYPE_CHECKING = False
@@ -74,7 +73,7 @@ async def _traces(request: Request) -> Any:
 
 
 async def _trace(request: Request) -> Any:
-    return await asyncio.to_thread(columns.columns, await _known(request))
+    return await asyncio.to_thread(trace_data.columns, await _known(request))
 
 
 async def _span(request: Request) -> Any:
@@ -82,11 +81,11 @@ async def _span(request: Request) -> Any:
     row = request.path_params["row"]
     if row >= len(trace.nodes):
         raise TraceNotFound(f"no span {row}: this trace has {len(trace.nodes)}")
-    return columns.details(trace, row)
+    return trace_data.span(trace, row)
 
 
 async def _events(request: Request) -> Any:
-    return {"events": columns.events(await _known(request))}
+    return {"events": trace_data.events(await _known(request))}
 
 
 async def _diagnosis(request: Request) -> Any:
@@ -94,7 +93,7 @@ async def _diagnosis(request: Request) -> Any:
 
 
 def _diagnosed(index: Index, trace: Trace) -> dict[str, Any]:
-    return {"diagnosis": api.diagnosis(trace, neighbours(index, trace))}
+    return {"diagnosis": trace_data.diagnosis(trace, neighbours(index, trace))}
 
 
 async def _known(request: Request) -> Trace:
