@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fasttrace._core.types import SpanData, StatusCode
+from fasttrace.local.facts import service_of, status_of
 from fasttrace.local.timing import critical_path, self_time_ns
 
 ORPHAN = "orphan"  # names a parent that is not among the spans
@@ -47,7 +48,7 @@ class Node:
     @property
     def service(self) -> str:
         """``service.name`` of the span's resource."""
-        return str(self.span.resource.get("service.name") or "unknown_service")
+        return service_of(self.span.resource)
 
     @property
     def name(self) -> str:
@@ -72,10 +73,7 @@ class Node:
     @property
     def status_text(self) -> str:
         """The HTTP status code if there is one, else ``error`` or ""."""
-        code = self.span.attributes.get("http.response.status_code", self.span.attributes.get("http.status_code"))
-        if code is not None:
-            return str(code)
-        return "error" if self.error else ""
+        return status_of(self.span)
 
     def __repr__(self) -> str:
         return f"Node({self.span.name!r}, {self.span.span_id}, marks={sorted(self.marks)})"

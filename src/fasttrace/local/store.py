@@ -10,6 +10,7 @@ from pathlib import Path
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData, StatusCode
 from fasttrace.export import segments, spool
+from fasttrace.local.facts import service_of, status_of
 
 
 class Summary:
@@ -39,7 +40,7 @@ class Summary:
         failed = span.status.status_code == StatusCode.ERROR
         self.spans += 1
         self.errors += failed
-        service = str(span.resource.get("service.name") or "unknown_service")
+        service = service_of(span.resource)
         self.services[service] = min(span.start_time_ns, self.services.get(service, span.start_time_ns))
         self.start_ns = min(self.start_ns, span.start_time_ns) if self.spans > 1 else span.start_time_ns
         self.end_ns = max(self.end_ns, span.end_time_ns)
@@ -47,8 +48,7 @@ class Summary:
         if self._order is None or order < self._order:
             self._order = order
             self.name = span.name
-            code = span.attributes.get("http.response.status_code")
-            self.status = str(code) if code is not None else "error" if failed else "ok"
+            self.status = status_of(span) or "ok"
             self.root_duration_ns = None if span.parent_span_id else span.duration_ns
 
     @property

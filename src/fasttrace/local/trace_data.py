@@ -62,17 +62,7 @@ def head(trace: Trace) -> dict[str, Any]:
 
 def diagnosis(trace: Trace, others: Iterable[Trace] = ()) -> list[dict[str, Any]]:
     """What the rules say of a trace."""
-    return [
-        {
-            "rule": finding.rule,
-            "text": finding.sentence,
-            "span_id": finding.evidence.span.span_id,
-            "service": finding.service,
-            "cost_ns": finding.cost_ns,
-            "figures": finding.figures,
-        }
-        for finding in findings(trace, neighbours=others)
-    ]
+    return [finding.to_dict() for finding in findings(trace, neighbours=others)]
 
 
 def resources(trace: Trace) -> tuple[list[int], list[dict[str, Any]]]:

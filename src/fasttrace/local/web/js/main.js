@@ -1,7 +1,7 @@
 // The frame: navigation, the view that the address names, help.
 import { html, render, effect } from "./lib.js";
 import { route, address, go } from "./route.js";
-import { connected, listen, live, trouble } from "./api.js";
+import { connected, inFile, listen, live, trouble } from "./api.js";
 import { useKeys } from "./keys.js";
 import { Said } from "./say.js";
 import { Help, toggleHelp } from "./help.js";
@@ -16,11 +16,11 @@ const PAGES = [
   ["traces", "Traces", Traces],
   ["map", "Map", ServiceMap],
   ["routes", "Routes", Routes],
-  ["compare", "Compare", Compare],
-  ["health", "Health", Health],
+  ...(inFile ? [] : [["compare", "Compare", Compare], ["health", "Health", Health]]),
 ];
 
 function Live() {
+  if (inFile) return null;
   if (!connected.value) return html`<span class="state bad" role="status">not connected</span>`;
   const on = live.value;
   return html`<button class="state" aria-pressed=${on} title="pause or resume (p)" onClick=${() => (live.value = !on)}>
@@ -32,12 +32,12 @@ function App() {
   const { page, params } = route.value;
   useKeys({
     "?": toggleHelp,
-    p: () => (live.value = !live.value),
+    p: inFile ? undefined : () => (live.value = !live.value),
     1: () => go("traces", [], { q: params.q }),
     2: () => go("map", [], { q: params.q }),
     3: () => go("routes", [], { q: params.q }),
-    4: () => go("compare", [], {}),
-    5: () => go("health"),
+    4: inFile ? undefined : () => go("compare", [], {}),
+    5: inFile ? undefined : () => go("health"),
   });
   const here = page === "trace" ? "traces" : page;
   const View = page === "trace" ? TracePage : (PAGES.find(([name]) => name === page) ?? PAGES[0])[2];

@@ -1,7 +1,7 @@
 // One trace: its head, the views of it, the selected span's details, and the keys that walk it.
 import { html, signal, useEffect, useMemo, useRef } from "./lib.js";
 import { address, change, go, route } from "./route.js";
-import { version } from "./api.js";
+import { inFile, version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
 import { clock, date, day, duration, plural, quoted } from "./format.js";
@@ -152,7 +152,7 @@ function Shown({ look }) {
     "[": () => look.toLevel(-1),
     "]": () => look.toLevel(1),
     "/": () => find.current?.focus(),
-    x: () => {
+    x: inFile ? undefined : () => {
       if (marked.value && marked.value !== trace.trace_id) {
         const first = marked.value;
         marked.value = null;
@@ -213,7 +213,7 @@ function Head({ trace, look }) {
       ${trace.keep_reason && html`<span>kept because of <b>${String(trace.keep_reason)}</b></span>`}
       ${trace.missing_parents?.length > 0 && html`<span title=${trace.missing_parents.join(" ")}>${plural(trace.missing_parents.length, "parent")} not received: dropped, sampled out or still running</span>`}
       <button class="link mono" title="copy the trace id (Y)" onClick=${() => copy(trace.trace_id, "trace id")}>${trace.trace_id}</button>
-      <a href=${address("traces", [], { q: alike })}>traces like this</a>
+      ${!inFile && html`<a href=${address("traces", [], { q: alike })}>traces like this</a>`}
     </div>
     ${data?.diagnosis.map(
       (found) => html`<button class="diagnosis" onClick=${() => look.select(trace.rowOf.get(found.span_id) ?? 0)} title="go to the span that shows it">

@@ -1,0 +1,52 @@
+// What stands in place of api.js in a page in one file: the same questions, answered from the file itself.
+import { signal } from "./lib.js";
+import { go } from "./route.js";
+
+export const inFile = true;
+export const version = signal(0);
+export const connected = signal(true);
+export const live = signal(false);
+export const trouble = signal("");
+
+export class Failure extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+// Packed JSON by the path that a server would be asked for; the contents of spans by so many to a block.
+const blocks = new Map(Array.from(document.querySelectorAll("script[data-path]"), (block) => [block.dataset.path, block]));
+const SPANS = Number(document.documentElement.dataset.spans);
+const known = new Map();
+
+function read(path) {
+  if (!known.has(path)) known.set(path, unpack(path));
+  return known.get(path);
+}
+
+async function unpack(path) {
+  const block = blocks.get(path);
+  if (!block) throw new Failure(`this file has no ${path.replace("/", " ")}: it holds the traces that were exported`, 404);
+  const packed = Uint8Array.from(atob(block.textContent), (char) => char.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(plain).json();
+}
+
+export async function get(path, params = {}) {
+  const [, trace, row] = /^trace\/(\w+)\/span\/(\d+)$/.exec(path) ?? [];
+  if (trace) {
+    const { spans, resources } = await read(`trace/${trace}/spans/${Math.floor(row / SPANS)}`);
+    const span = spans[row % SPANS];
+    return { ...span, resource: resources[span.resource] };
+  }
+  const found = await read(path);
+  if (path !== "traces") return found;
+  return { ...found, traces: found.traces.slice(0, params.limit), next: found.traces.length > params.limit ? "more" : null };
+}
+
+// A single trace needs no list.
+export function listen() {
+  const traces = [...blocks.keys()].filter((path) => /^trace\/\w+$/.test(path));
+  if (traces.length === 1 && !location.hash) go("trace", [traces[0].slice("trace/".length)], {}, true);
+}
