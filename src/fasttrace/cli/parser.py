@@ -355,6 +355,7 @@ def _add_export(commands: Any) -> None:
     )
     export.add_argument("--html", dest="format", action="store_const", const="html", help="a page in one file")
     export.add_argument("--limit", type=_count, metavar="N", help="only the newest so many")
+    export.add_argument("--json", action="store_true", help="a JSON object: what was written to --output")
 
 
 def _add_import(commands: Any) -> None:
@@ -363,6 +364,7 @@ def _add_import(commands: Any) -> None:
         "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
     )
     reading.add_argument("--format", choices=_FORMATS[:-2], help="the format (default: what is found inside)")
+    reading.add_argument("--json", action="store_true", help="a JSON list: what became of each file")
 
 
 def _add_serve(commands: Any) -> None:
@@ -383,6 +385,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)"
     )
+    serve.add_argument("--json", action="store_true", help="a JSON object on one line: the addresses and the token")
 
 
 def _add_doctor(commands: Any) -> None:
