@@ -15,6 +15,7 @@ from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse
 from fasttrace.local.sides import compare_sides
+from fasttrace.local.store import Summary
 
 
 def traces(
@@ -25,10 +26,11 @@ def traces(
     ``total_matching`` is None where counting would take longer than the page itself.
     """
     rows, following, total = index.page(parse(query), limit, before, order)
-    return {"traces": [_listed(row) for row in rows], "next": following, "total_matching": total}
+    return {"traces": [listed(row) for row in rows], "next": following, "total_matching": total}
 
 
-def _listed(row: Listed) -> dict[str, Any]:
+def listed(row: Listed | Summary) -> dict[str, Any]:
+    """A trace in a list, as ``traces`` gives it."""
     return {
         "trace_id": row.trace_id,
         "name": row.name,

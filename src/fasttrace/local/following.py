@@ -85,5 +85,5 @@ def _holds(term: Term, summary: Summary) -> bool:
     if term.field == "trace.name":
         return test_of(term)(summary.name)
     if term.field == "trace.service":
-        return test_of(term)(next(iter(summary.path()), ""))
+        return test_of(term)(summary.service)
     return not term.negated

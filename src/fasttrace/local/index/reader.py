@@ -19,10 +19,10 @@ _LISTED = (
 
 
 class Listed(NamedTuple):
-    """A trace in a list; times in nanoseconds, ``start_ns`` since the Unix epoch. ``service`` is its root's.
+    """A trace in a list; times in nanoseconds, ``start_ns`` since the Unix epoch.
 
-    Name, status and duration are the root's; until it has come, name and status are the earliest span's, the duration
-    is from the first start to the last end, and ``complete`` is False.
+    Name, service, status and duration are the root's; until it has come, they are the earliest span's, the duration is
+    from the first start to the last end, and ``complete`` is False. ``services`` are in the order of their first span.
     """
 
     trace_id: str
@@ -35,10 +35,6 @@ class Listed(NamedTuple):
     errors: int
     status: str
     complete: bool
-
-    def path(self) -> list[str]:
-        """The services in the order of their first span."""
-        return self.services
 
 
 class Entry(NamedTuple):
