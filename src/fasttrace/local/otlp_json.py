@@ -23,6 +23,7 @@ _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-
 _WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,400}(\.\d{0,400})?([eE][+-]?\d{1,3})?", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]*")
+_RANGES = {"int64": (-(1 << 63), 1 << 63), "uint32": (0, 1 << 32), "enum": (0, 1 << 31)}
 _ID_BYTES = {"trace id": 16, "span id": 8}
 
 # message: {name: (number, kind)}; a kind in brackets is repeated, one that is a key of this table a message.
@@ -85,6 +86,22 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 }
 
 
+class _Fault(ValueError):
+    """What is wrong; the place is put together on the way out, since most messages have none."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self._reason = reason
+        self._place: list[str] = []
+
+    def inside(self, place: str) -> _Fault:
+        self._place.insert(0, place)
+        return self
+
+    def __str__(self) -> str:
+        return f"{''.join(self._place).lstrip('.') or 'the body'}: {self._reason}"
+
+
 def request_from_json(body: bytes) -> bytes:
     """An ``ExportTraceServiceRequest`` in JSON as protobuf bytes. Raises ValueError, which says where and why."""
     try:
@@ -95,14 +112,14 @@ def request_from_json(body: bytes) -> bytes:
 
 def request_from(found: Any) -> bytes:
     """The same of what the JSON says, an ``ExportTraceServiceRequest``, equally ``TracesData``. Raises ValueError."""
-    return _message("request", found, "", 0)
+    return _message("request", found, 0)
 
 
-def _message(name: str, found: Any, place: str, depth: int) -> bytes:
+def _message(name: str, found: Any, depth: int) -> bytes:
     if depth > MAX_DEPTH:
-        raise ValueError(f"{place}: values nested too deeply")
+        raise _Fault("values nested too deeply")
     if not isinstance(found, dict):
-        raise ValueError(f"{place or 'the body'}: not an object")  # noqa: TRY004
+        raise _Fault("not an object")
     parts: list[bytes] = []
     fields = _MESSAGES[name]
     for key, value in found.items():
@@ -110,34 +127,43 @@ def _message(name: str, found: Any, place: str, depth: int) -> bytes:
         if field is None or value is None:
             continue
         number, kind = field
-        inner = f"{place}.{key}" if place else key
-        if kind[0] != "[":
-            parts.append(_field(number, kind, value, inner, depth))
-            continue
-        if not isinstance(value, list):
-            raise ValueError(f"{inner}: not a list")  # noqa: TRY004
-        kind = kind[1:-1]
-        parts += [_field(number, kind, item, f"{inner}[{at}]", depth) for at, item in enumerate(value)]
+        try:
+            if kind[0] == "[":
+                _list(parts, number, kind[1:-1], value, depth)
+            else:
+                parts.append(_field(number, kind, value, depth))
+        except _Fault as fault:
+            raise fault.inside(f".{key}") from None
     if name == "value" and len(parts) > 1:
-        raise ValueError(f"{place}: more than one value")
+        raise _Fault("more than one value")
     return b"".join(parts)
 
 
-def _field(number: int, kind: str, value: Any, place: str, depth: int) -> bytes:
+def _list(parts: list[bytes], number: int, kind: str, values: Any, depth: int) -> None:
+    if not isinstance(values, list):
+        raise _Fault("not a list")
+    for at, value in enumerate(values):
+        try:
+            parts.append(_field(number, kind, value, depth))
+        except _Fault as fault:
+            raise fault.inside(f"[{at}]") from None
+
+
+def _field(number: int, kind: str, value: Any, depth: int) -> bytes:
     if kind in _MESSAGES:
-        return part(number, _message(kind, value, place, depth + 1))
+        return part(number, _message(kind, value, depth + 1))
     try:
+        if kind == "string" and value.__class__ is str:
+            return part(number, value.encode())
         return _scalar(number, kind, value)
     except (ValueError, TypeError, OverflowError, error) as reason:
-        raise ValueError(f"{place}: not a valid {kind} ({reason})") from None
+        raise _Fault(f"not a valid {kind} ({reason})") from None
 
 
 def _scalar(number: int, kind: str, value: Any) -> bytes:
     if kind in ("string", "base64") or kind in _ID_BYTES:
         if not isinstance(value, str):
             raise TypeError("not text")
-        if kind == "string":
-            return part(number, value.encode())
         return part(number, _base64(value) if kind == "base64" else _identifier(value, _ID_BYTES[kind]))
     if kind == "bool":
         if not isinstance(value, bool):
@@ -149,7 +175,7 @@ def _scalar(number: int, kind: str, value: Any) -> bytes:
     if kind in ("fixed64", "fixed32"):
         size = 8 if kind == "fixed64" else 4
         return varint(number << 3 | (1 if size == 8 else 5)) + whole.to_bytes(size, "little")
-    low, high = {"int64": (-(1 << 63), 1 << 63), "uint32": (0, 1 << 32), "enum": (0, 1 << 31)}[kind]
+    low, high = _RANGES[kind]
     if not low <= whole < high:
         raise ValueError("out of range")
     return varint(number << 3) + varint(whole & 0xFFFFFFFFFFFFFFFF)

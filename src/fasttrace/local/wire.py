@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 LENGTH_DELIMITED = 2
+_SMALL = [bytes((value,)) for value in range(0x80)]
 
 
 def varint(value: int) -> bytes:
     """A number that is not negative, in seven bits a byte."""
+    if value < 0x80:
+        return _SMALL[value]
     found = bytearray()
     while value > 0x7F:
         found.append(value & 0x7F | 0x80)
