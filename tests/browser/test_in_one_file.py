@@ -34,6 +34,8 @@ def test_from_the_list_to_every_view_of_a_trace_by_keyboard_alone(offline: Any, 
     offline.press("y")
     page.wait_for_selector(".said.shown")
     assert page.evaluate("navigator.clipboard.readText()") == ids["error_span"]
+    offline.press("x")  # there is nothing to compare with
+    assert "marked" not in page.locator(".said").inner_text()
     offline.press("v")
     page.wait_for_selector(".flame canvas")
     offline.press("v")

@@ -42,7 +42,8 @@ export async function get(path, params = {}) {
   }
   const found = await read(path);
   if (path !== "traces") return found;
-  return { ...found, traces: found.traces.slice(0, params.limit), next: found.traces.length > params.limit ? "more" : null };
+  const from = Number(params.before ?? 0), to = from + (params.limit ?? Infinity);
+  return { ...found, traces: found.traces.slice(from, to), next: to < found.traces.length ? String(to) : null };
 }
 
 // A single trace needs no list.
