@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,24 +93,11 @@ class Watched:
 
 
 @pytest.fixture
-def watching(chromium: Any) -> Iterator[Callable[..., Watched]]:
-    """Opens watched pages below an address, which are checked at the end."""
-    opened: list[Watched] = []
-
-    def watch(base: str, **options: Any) -> Watched:
-        opened.append(Watched(chromium, base, **options))
-        return opened[-1]
-
-    yield watch
-    for found in opened:
-        found.check()
-        found.context.close()
-
-
-@pytest.fixture
-def watched(watching: Any, served: tuple[Any, dict[str, str]], request: pytest.FixtureRequest) -> Watched:
-    found: Watched = watching(served[0].url, **getattr(request, "param", {}))
-    return found
+def watched(chromium: Any, served: tuple[Any, dict[str, str]], request: pytest.FixtureRequest) -> Iterator[Watched]:
+    found = Watched(chromium, served[0].url, **getattr(request, "param", {}))
+    yield found
+    found.check()
+    found.context.close()
 
 
 @pytest.fixture
@@ -136,10 +123,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 
 @pytest.fixture
-def offline(watching: Any, exported: Any) -> Iterator[Watched]:
+def offline(chromium: Any, exported: Any) -> Iterator[Watched]:
     """Pages from disk, with the network off, that ask for nothing but themselves."""
     folder = exported[0].as_uri()
-    found: Watched = watching(folder, offline=True)
+    found = Watched(chromium, folder, offline=True)
     yield found
+    found.check()
     asked = {url.partition("#")[0] for url in found.requests}
     assert asked <= {f"{folder}/{name}.html" for name in ("all", "slow", "large")}
+    found.context.close()

@@ -73,6 +73,24 @@ def test_single_trace_is_shown_at_once_and_a_deep_link_survives_a_reload(offline
     assert "this file has no trace" in page.locator("main").inner_text()
 
 
+def test_a_key_that_comes_while_the_address_is_written_counts(offline: Any) -> None:
+    page = offline.open("slow.html")
+    page.wait_for_selector(".details .attributes")
+    page.evaluate(
+        """() => new Promise((done) => {
+          const write = history.replaceState;
+          history.replaceState = function (...given) {
+            write.apply(history, given);
+            history.replaceState = write;
+            dispatchEvent(new KeyboardEvent("keydown", { key: "e" }));
+            setTimeout(done, 500);
+          };
+          dispatchEvent(new KeyboardEvent("keydown", { key: "j" }));
+        })"""
+    )
+    assert "/reserve" in page.locator(".row.selected").get_attribute("aria-label")
+
+
 def test_hostile_texts_are_shown_and_never_run(offline: Any, exported: Any) -> None:
     ids = exported[1]
     views = ["#/traces", "#/map", "#/routes"]

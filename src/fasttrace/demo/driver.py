@@ -128,7 +128,7 @@ class Demo:
         pen = self._pen
         self._say(f"\nThe slowest of {plural(self.requests, 'request')}:\n", "bold")
         print_lines([*render_trace(slowest, pen), pen.line(), *render_diagnosis(diagnose(traces), pen)])
-        commands = [f"fasttrace show {slowest.trace_id[:8]}", "fasttrace ls --slow", "fasttrace serve --open"]
+        commands = [f"fasttrace show {slowest.trace_id[:8]}", "fasttrace ls --slow", "fasttrace ls --errors"]
         self._say("\nNext:")
         for command in commands:
             self._say(f"  {command}{self._option}", "")

@@ -1,14 +1,13 @@
 // Latency of what the search finds, on a logarithmic scale: dragging over it narrows the search.
 import { html, useEffect, useRef } from "./lib.js";
 import { change, route } from "./route.js";
-import { inFile, version } from "./api.js";
+import { version } from "./api.js";
 import { useData } from "./load.js";
 import { duration, plural, term, tick } from "./format.js";
 
 const HEIGHT = 74, QUIET_HEIGHT = 44;
 
 export function Histogram({ q, mark = null, quiet = false, title = "Latency" }) {
-  if (inFile) return null;
   const { data } = useData("histogram", { q, buckets: quiet ? 40 : 60 }, version.value);
   const place = useRef();
   const plot = useRef({ chart: null, buckets: [] });

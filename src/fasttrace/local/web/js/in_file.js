@@ -1,12 +1,12 @@
 // What stands in place of api.js in a page in one file: the same questions, answered from the file itself.
 import { signal } from "./lib.js";
-import { go } from "./route.js";
 
 export const inFile = true;
 export const version = signal(0);
 export const connected = signal(true);
 export const live = signal(false);
 export const trouble = signal("");
+export const dropped = signal(0);
 
 export class Failure extends Error {
   constructor(message, status) {
@@ -40,6 +40,8 @@ export async function get(path, params = {}) {
     const span = spans[row % SPANS];
     return { ...span, resource: resources[span.resource] };
   }
+  // No chart: it is as large as the rest of the page.
+  if (path === "histogram" || path === "timeline") return { total: 0, buckets: [] };
   const found = await read(path);
   if (path !== "traces") return found;
   const from = Number(params.before ?? 0), to = from + (params.limit ?? Infinity);
@@ -49,5 +51,5 @@ export async function get(path, params = {}) {
 // A single trace needs no list.
 export function listen() {
   const traces = [...blocks.keys()].filter((path) => /^trace\/\w+$/.test(path));
-  if (traces.length === 1 && !location.hash) go("trace", [traces[0].slice("trace/".length)], {}, true);
+  if (traces.length === 1 && !location.hash) location.replace(`#/${traces[0]}`);
 }

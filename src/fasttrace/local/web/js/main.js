@@ -16,8 +16,9 @@ const PAGES = [
   ["traces", "Traces", Traces],
   ["map", "Map", ServiceMap],
   ["routes", "Routes", Routes],
-  ...(inFile ? [] : [["compare", "Compare", Compare], ["health", "Health", Health]]),
-];
+  ["compare", "Compare", Compare],
+  ["health", "Health", Health],
+].slice(0, inFile ? 3 : undefined);
 
 function Live() {
   if (inFile) return null;
@@ -32,12 +33,12 @@ function App() {
   const { page, params } = route.value;
   useKeys({
     "?": toggleHelp,
-    p: inFile ? undefined : () => (live.value = !live.value),
+    p: () => (live.value = !live.value),
     1: () => go("traces", [], { q: params.q }),
     2: () => go("map", [], { q: params.q }),
     3: () => go("routes", [], { q: params.q }),
-    4: inFile ? undefined : () => go("compare", [], {}),
-    5: inFile ? undefined : () => go("health"),
+    4: () => go("compare", [], {}),
+    5: () => go("health"),
   });
   const here = page === "trace" ? "traces" : page;
   const View = page === "trace" ? TracePage : (PAGES.find(([name]) => name === page) ?? PAGES[0])[2];

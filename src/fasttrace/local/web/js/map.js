@@ -1,7 +1,7 @@
 // The service map: who calls whom, how often, how long, and what fails.
 import { html, useSignal } from "./lib.js";
 import { address, go, route } from "./route.js";
-import { inFile, version } from "./api.js";
+import { version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
 import { clean, count, duration, percent, plural, quoted } from "./format.js";
@@ -39,7 +39,7 @@ export function ServiceMap() {
 }
 
 function Node({ node, spot, q, dim, over }) {
-  const to = inFile ? undefined : address("traces", [], { q: `${q} service=${quoted(node.service)}`.trim() });
+  const to = address("traces", [], { q: `${q} service=${quoted(node.service)}`.trim() });
   const share = node.spans ? node.errors / node.spans : 0;
   return html`<a href=${to} class=${"node" + (dim ? " dim" : "")} style=${tint(node.service)}
       onMouseEnter=${() => (over.value = node.service)} onMouseLeave=${() => (over.value = "")} onFocus=${() => (over.value = node.service)} onBlur=${() => (over.value = "")}>
@@ -85,7 +85,7 @@ function courses(edges, spots) {
 
 function Edge({ edge, course, most, dim, q }) {
   const { line, tip } = course;
-  const open = inFile ? undefined : () => go("traces", [], { q: `${q} service=${quoted(edge.to)}`.trim() });
+  const open = () => go("traces", [], { q: `${q} service=${quoted(edge.to)}`.trim() });
   return html`<g class=${"edge" + (edge.errors ? " failing" : "") + (dim ? " dim" : "")} onClick=${open}>
     <path d=${line} class="reach" /><path d=${line} class="line" stroke-width=${1.2 + 3 * Math.sqrt(edge.calls / most)} /><path d=${tip} class="arrow" /></g>`;
 }

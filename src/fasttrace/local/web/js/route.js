@@ -1,5 +1,6 @@
 // The address holds everything that is shown: `#/trace/<id>?span=..&view=flame`. Reloading shows it again.
 import { signal } from "./lib.js";
+import { inFile } from "./api.js";
 
 function parse() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
@@ -18,7 +19,9 @@ function decode(text) {
 export const route = signal(parse());
 addEventListener("hashchange", () => (route.value = parse()));
 
+// Undefined, which is no link, for a search in a page in one file.
 export function address(page, rest = [], params = {}) {
+  if (inFile && params.q) return undefined;
   const set = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
   const query = new URLSearchParams(set).toString();
   return "#/" + [page, ...rest].map(encodeURIComponent).join("/") + (query ? "?" + query : "");
@@ -27,7 +30,7 @@ export function address(page, rest = [], params = {}) {
 // Another place in the history; `replace` for what is not worth going back to.
 export function go(page, rest = [], params = {}, replace = false) {
   const to = address(page, rest, params);
-  if (to === location.hash) return;
+  if (to === undefined || to === location.hash) return;
   history[replace ? "replaceState" : "pushState"](null, "", to);
   route.value = parse();
 }

@@ -1,7 +1,7 @@
 // What the services were asked for, by route: how often, how long, what failed.
 import { html, useSignal } from "./lib.js";
 import { address, route } from "./route.js";
-import { inFile, version } from "./api.js";
+import { version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
 import { count, duration, percent, quoted } from "./format.js";
@@ -28,7 +28,7 @@ export function Routes() {
         <button onClick=${() => (order.value = { by: key, down: by === key ? !down : index > 1 })}>${title}</button></th>`)}<th scope="col">p50 – p95 – p99</th></tr></thead>
       <tbody>${sorted.map((row) => html`<tr>
         <td><i class="service" style=${tint(row.service)}>${row.service}</i></td>
-        <td><a href=${inFile ? undefined : address("traces", [], { q: `${q} service=${quoted(row.service)} ${/^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /.test(row.route) || !row.route.startsWith("/") ? "name" : "http.route"}=${quoted(row.route)}`.trim() })}>${row.route}</a></td>
+        <td><a href=${address("traces", [], { q: `${q} service=${quoted(row.service)} ${/^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /.test(row.route) || !row.route.startsWith("/") ? "name" : "http.route"}=${quoted(row.route)}`.trim() })}>${row.route}</a></td>
         <td class="right num">${count(row.count)}</td>
         <td class=${"right num" + (row.errors ? " bad" : " muted")}>${row.errors ? `✖ ${count(row.errors)} · ${percent(row.errors, row.count)}` : "0"}</td>
         <td class="right num">${duration(row.p50 ?? 0)}</td><td class="right num"><b>${duration(row.p95 ?? 0)}</b></td><td class="right num">${duration(row.p99 ?? 0)}</td>

@@ -40,7 +40,10 @@ export class Look {
     this.scrollTo.value = { row };
     clearTimeout(this.writing);
     // Browsers stop pages that write the address too often.
-    this.writing = setTimeout(() => route.value.page === "trace" && change({ span: this.trace.ids[row] }), 200);
+    this.writing = setTimeout(() => {
+      this.written = this.trace.ids[row];
+      if (route.value.page === "trace") change({ span: this.written });
+    }, 200);
   }
 
   reveal(row) {
@@ -121,7 +124,8 @@ export function TracePage() {
   useEffect(() => {
     if (!look) return;
     const row = look.trace.rowOf.get(params.span);
-    if (row !== undefined && look.trace.ids[look.row.value] !== params.span) look.select(row);
+    // What it has written itself says where one was, not where one wants to go.
+    if (row !== undefined && params.span !== look.written && look.trace.ids[look.row.value] !== params.span) look.select(row);
     else if (look.row.value < 0) look.select(look.trace.root ?? 0);
   }, [look, params.span]);
   useKeys({ Escape: () => go("traces", [], { q: params.q }) });
@@ -152,7 +156,7 @@ function Shown({ look }) {
     "[": () => look.toLevel(-1),
     "]": () => look.toLevel(1),
     "/": () => find.current?.focus(),
-    x: inFile ? undefined : () => {
+    x: () => {
       if (marked.value && marked.value !== trace.trace_id) {
         const first = marked.value;
         marked.value = null;

@@ -1,7 +1,7 @@
 // The list: search, latency, rows that move with the keyboard, new ones on top while live.
 import { html, signal, useEffect, useRef } from "./lib.js";
 import { address, change, go, route } from "./route.js";
-import { inFile, version, get } from "./api.js";
+import { version, get } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
 import { clean, clock, count, day, duration, isToday, plural } from "./format.js";
@@ -55,7 +55,7 @@ export function Traces() {
     g: () => links()[0]?.focus(),
     G: () => links().at(-1)?.focus(),
     "/": focusSearch,
-    x: inFile ? undefined : mark,
+    x: mark,
     Escape: () => q && change({ q: "" }, false),
   });
   useEffect(() => {
