@@ -1,6 +1,5 @@
 // The flame view, on a canvas: what is above what, as wide as it took long.
-import { html, useRef, useSignal } from "./lib.js";
-import { usePaint } from "./canvas.js";
+import { html, useEffect, useRef, useSignal } from "./lib.js";
 import { canvasColor } from "./colors.js";
 import { duration, tick, ticks } from "./format.js";
 import { useKeys } from "./keys.js";
@@ -15,7 +14,18 @@ export function Flame({ look }) {
   const over = useSignal(null);
   const [from, to] = look.zoom.value;
   const levels = useLevels(trace);
-  usePaint(box, (dark) => draw(canvas.current, box.current, trace, levels, look, dark), [trace, from, to, look.row.value]);
+  useEffect(() => {
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    const paint = () => canvas.current && draw(canvas.current, box.current, trace, levels, look, scheme.matches);
+    paint();
+    const watch = new ResizeObserver(paint);
+    watch.observe(box.current);
+    scheme.addEventListener("change", paint);
+    return () => {
+      watch.disconnect();
+      scheme.removeEventListener("change", paint);
+    };
+  }, [trace, from, to, look.row.value]);
   const hit = (event) => {
     const { left, top, width } = canvas.current.getBoundingClientRect();
     const level = Math.floor((event.clientY - top - TOP) / LEVEL);

@@ -1,6 +1,5 @@
 // The whole trace in a strip: drag to look at a part of it, click for all.
-import { html, useRef, useSignal } from "./lib.js";
-import { usePaint } from "./canvas.js";
+import { html, useEffect, useRef, useSignal } from "./lib.js";
 import { canvasColor } from "./colors.js";
 import { duration } from "./format.js";
 
@@ -12,7 +11,18 @@ export function Minimap({ look }) {
   const drag = useSignal(null);
   const [from, to] = look.zoom.value;
   const whole = trace.until - trace.from;
-  usePaint(canvas, (dark) => draw(canvas.current, trace, dark), [trace]);
+  useEffect(() => {
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    const paint = () => canvas.current && draw(canvas.current, trace, scheme.matches);
+    paint();
+    const watch = new ResizeObserver(paint);
+    watch.observe(canvas.current);
+    scheme.addEventListener("change", paint);
+    return () => {
+      watch.disconnect();
+      scheme.removeEventListener("change", paint);
+    };
+  }, [trace]);
   const spot = (event) => {
     const { left, width } = canvas.current.getBoundingClientRect();
     return Math.max(0, Math.min(1, (event.clientX - left) / width));
