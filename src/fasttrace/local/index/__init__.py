@@ -112,6 +112,11 @@ class Index:
         with self._lock:
             return finding.whole(self._database, self.directory, trace_id, self.label)
 
+    def span_count(self, trace_id: str) -> int:
+        """How many spans of a trace there are; 0 for one that is not there."""
+        with self._lock:
+            return finding.count(self._database, trace_id)
+
     def find(self, which: str) -> Trace:
         """The trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
         with self._lock:
