@@ -7,7 +7,8 @@ import { useKeys } from "./keys.js";
 import { clock, date, day, duration, plural, quoted } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Trace } from "./model.js";
-import { Status, marked } from "./traces.js";
+import { mark } from "./marks.js";
+import { Status } from "./pills.js";
 import { Waterfall } from "./waterfall.js";
 import { Flame } from "./flame.js";
 import { Table } from "./table.js";
@@ -152,16 +153,7 @@ function Shown({ look }) {
     "[": () => look.toLevel(-1),
     "]": () => look.toLevel(1),
     "/": () => find.current?.focus(),
-    x: () => {
-      if (marked.value && marked.value !== trace.trace_id) {
-        const first = marked.value;
-        marked.value = null;
-        go("compare", [first, trace.trace_id]);
-      } else {
-        marked.value = trace.trace_id;
-        say("marked: x on another trace compares the two");
-      }
-    },
+    x: () => mark(trace.trace_id),
     Enter: () => panel.current?.focus(),
   });
   return html`<div class="tracepage">
