@@ -142,6 +142,14 @@ class Index:
         with self._lock:
             return reader.durations(self._database, query)
 
+    def starts(self, query: Query, first: int, width: int) -> dict[int, tuple[int, int]]:
+        """How many matching traces began, and how many of them failed, by the place of their bucket.
+
+        The buckets are ``width`` nanoseconds wide, from ``first`` on, in nanoseconds since the Unix epoch.
+        """
+        with self._lock:
+            return reader.starts(self._database, query, first, width)
+
     def period(self, query: Query) -> tuple[int, int] | None:
         """When the first and the last of the matching traces began, in nanoseconds since the Unix epoch."""
         with self._lock:

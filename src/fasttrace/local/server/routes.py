@@ -127,6 +127,10 @@ async def _histogram(request: Request) -> Any:
     return await _ask(request, api.histogram, _query(request), _number(request, "buckets", 60, MAX_BUCKETS))
 
 
+async def _timeline(request: Request) -> Any:
+    return await _ask(request, api.timeline, _query(request), _number(request, "buckets", 60, MAX_BUCKETS))
+
+
 async def _services(request: Request) -> Any:
     return await _ask(request, api.services)
 
@@ -183,6 +187,7 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Any]]] = {
     "/api/trace/{trace_id}/events": _events,
     "/api/trace/{trace_id}/diagnosis": _diagnosis,
     "/api/histogram": _histogram,
+    "/api/timeline": _timeline,
     "/api/services": _services,
     "/api/map": _map,
     "/api/routes": _routes,
