@@ -156,6 +156,13 @@ def test_comparison_of_groups_has_the_figures_of_all_their_requests(index: Index
     assert sum(row["a"]["count"] for row in same["routes"]) == len(index.entries(parse("")))
 
 
+def test_of_a_group_no_more_spans_are_aligned_than_fit(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fasttrace.local.sides.MAX_SPANS", 4)
+    found = api.compare(index, "..", "trace.dur>1s")
+    assert (found["a"]["traces"], found["a"]["all"]["traces"]) == (4, 10)
+    assert found["b"]["traces"] == 1  # the newest one in any case
+
+
 def test_rates_are_over_the_time_that_is_asked_for_as_far_as_there_are_traces(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

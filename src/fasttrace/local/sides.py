@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 from fasttrace.local.compare import compare, compare_groups
 from fasttrace.local.figures import grouped, percentiles
 from fasttrace.local.index import Index, TraceNotFound, is_trace_name
-from fasttrace.local.model import Trace
+from fasttrace.local.model import Trace, group_traces
 from fasttrace.local.ranges import is_range, range_search
 from fasttrace.local.search import Query, parse
 
-# Of a group the newest so many traces.
+# Of a group the newest so many traces, as long as they have no more spans than this: a program may have traces of 100,000.
 MAX_TRACES = 200
+MAX_SPANS = 50_000
 
 
 def compare_sides(index: Index, a: str, b: str, limit: int = MAX_TRACES) -> dict[str, Any]:
@@ -69,4 +71,7 @@ def _group(index: Index, text: str, limit: int) -> list[Trace]:
     rows = index.page(_query(text), limit)[0]
     if not rows:
         raise TraceNotFound(f"no traces for {text!r} in {index.label}: `fasttrace ls` lists what is there")
-    return [index.trace(row.trace_id) for row in rows]
+    spans_so_far = accumulate(row.spans for row in rows)
+    rows = [row for row, so_far in zip(rows, spans_so_far, strict=True) if so_far <= MAX_SPANS or row is rows[0]]
+    spans = group_traces(index.spans({row.trace_id for row in rows}))
+    return [Trace(spans[row.trace_id]) for row in rows if row.trace_id in spans]

@@ -8,7 +8,7 @@ import { Status } from "./pills.js";
 const MORE = 8;
 // As in the style sheet.
 const narrow = matchMedia("(max-width: 900px)");
-const rowHeight = () => (narrow.matches ? 68 : 39);
+const rowHeight = () => (narrow.matches ? 60 : 39);
 // So many rows before the last one, older ones are asked for.
 const AHEAD = 80;
 

@@ -1,6 +1,6 @@
 // The list: search, latency, rows that move with the keyboard, new ones on top while live.
 import { html, signal, useEffect, useRef } from "./lib.js";
-import { change, route } from "./route.js";
+import { change, go, route } from "./route.js";
 import { version } from "./api.js";
 import { useKeys } from "./keys.js";
 import { count } from "./format.js";
@@ -9,6 +9,8 @@ import { listing } from "./listing.js";
 import { mark, marked } from "./marks.js";
 import { Search, focusSearch } from "./search.js";
 import { Histogram } from "./histogram.js";
+import { Timeline } from "./timeline.js";
+import { withTheRest } from "./range.js";
 import { TraceList } from "./tracelist.js";
 import { say } from "./say.js";
 
@@ -59,6 +61,7 @@ export function Traces() {
     g: () => to(0),
     G: toLast,
     "/": focusSearch,
+    c: () => go("compare", withTheRest(q) ?? [q].filter(Boolean)),
     x: () => mark(document.activeElement?.dataset?.trace),
     Escape: () => (walk.current ? (walk.current = null) : q && change({ q: "" }, false)),
   });
@@ -72,7 +75,7 @@ export function Traces() {
   return html`<div class="page">
     <h1 class="offscreen">Traces</h1>
     <${Search} error=${error} found=${found} loading=${!asked.ready && !error} />
-    <${Histogram} q=${q} />
+    <div class="charts"><${Timeline} q=${q} /><${Histogram} q=${q} /></div>
     ${of.ready && !rows.length && !error && html`<${Nothing} q=${q} />`}
     ${rows.length > 0 &&
     html`<div class="listhead" aria-hidden="true"><span>Started</span><span>Trace</span><span>Services</span><span class="right">Spans</span><span>Duration</span></div>
