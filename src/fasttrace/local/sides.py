@@ -12,7 +12,7 @@ from fasttrace.local.model import Trace, group_traces
 from fasttrace.local.ranges import is_range, range_search
 from fasttrace.local.search import Query, parse
 
-# Of a group the newest so many traces, as long as they have no more spans than this: a program may have traces of 100,000.
+# Of a group the newest so many traces, as long as they have no more spans than this: there are traces of 100,000.
 MAX_TRACES = 200
 MAX_SPANS = 50_000
 
