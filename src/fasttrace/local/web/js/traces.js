@@ -34,7 +34,8 @@ export function Traces() {
   learn(new Set(of.rows.slice(0, 200).flatMap((trace) => trace.services)));
 
   const place = () => of.places.get(seen.value);
-  const hasFocus = () => document.activeElement?.dataset?.trace === seen.value;
+  // Of some row: that of the last key may not be drawn yet.
+  const hasFocus = () => document.activeElement?.dataset?.trace !== undefined && place() !== undefined;
   const to = async (wanted) => {
     walk.current = null;
     if (!of.rows.length) return;
