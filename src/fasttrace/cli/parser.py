@@ -323,7 +323,11 @@ def _add_diff(commands: Any) -> None:
     diff.add_argument("a", metavar="A", help="a trace, as for show; a range of time; or a search")
     diff.add_argument("b", metavar="B", help="the same")
     diff.add_argument(
-        "--limit", type=_count, default=200, metavar="N", help="of each group the newest so many traces (default: 200)"
+        "--limit",
+        type=_count,
+        default=200,
+        metavar="N",
+        help="of each group the newest so many traces, of 50,000 spans at most (default: 200)",
     )
     diff.add_argument(
         "--fail-over", type=_percent, metavar="SHARE", help="exit code 3 when b is slower than a by more, such as 10%%"

@@ -21,7 +21,7 @@ def _refuse(constant: str) -> None:
 def dump(found: Any) -> bytes:
     """Compact JSON; NaN and infinities, which JSON has not, as text."""
     try:
-        text = json.dumps(found, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(found, separators=(",", ":"), allow_nan=False, check_circular=False)
     except (ValueError, TypeError):
         text = json.dumps(exact(found), separators=(",", ":"), allow_nan=False)
     return text.encode()

@@ -150,6 +150,17 @@ def durations(database: sqlite3.Connection, query: Query) -> list[tuple[int, boo
     return rows.fetchall()
 
 
+def starts(database: sqlite3.Connection, query: Query, first: int, width: int) -> dict[int, tuple[int, int]]:
+    """Matching traces and failed ones by the place of their bucket, ``width`` wide from ``first`` on."""
+    condition = plan(database, query).condition()
+    rows = database.execute(
+        f"SELECT (t.start - ?) / ? AS place, count(*), total(t.errors > 0) FROM trace t WHERE {condition.text} "
+        "GROUP BY place",
+        (first, width, *condition.values),
+    )
+    return {place: (count, int(failed)) for place, count, failed in rows}
+
+
 def period(database: sqlite3.Connection, query: Query) -> tuple[int, int] | None:
     """When the first and the last of the matching traces began; None where there is none."""
     condition = plan(database, query).condition()

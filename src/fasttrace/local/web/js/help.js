@@ -6,7 +6,8 @@ export const toggleHelp = () => (open.value = !open.value);
 
 const TABLES = [
   ["Everywhere", [...(inFile ? [["1 2 3", "traces, map, routes"], ["/", "find in a trace"]] : [["1 … 5", "traces, map, routes, compare, health"], ["/", "search"], ["p", "pause or resume live updates"]]), ["?", "these keys"], ["Esc", "close, or back"]]],
-  ["List", [["j k ↓ ↑", "next, previous trace"], ["Enter", "open it"], ...(inFile ? [] : [["x", "mark; the second mark compares"]]), ["g G", "first, last"]]],
+  ["List", [["j k ↓ ↑", "next, previous trace"], ["Enter", "open it"], ...(inFile ? [] : [["x", "mark; the second mark compares"], ["c", "compare what was dragged over with the rest"]]), ["PgUp PgDn", "a screenful"], ["g G", "newest, oldest"]]],
+  ...(inFile ? [] : [["Comparison", [["s", "swap the sides"], ["Esc", "back to the list"]]]]),
   ["Trace", [["j k ↓ ↑", "next, previous span"], ["← →", "close or parent, open or first child"], ["[ ]", "fewer, more levels"], ["e E", "next, previous error"], ["c", "next span on the critical path"], ["n N", "next, previous hit of the search"], ["y Y", "copy span id, trace id"], ["v", "waterfall, flame, table, logs"], ["z", "zoom to the span; again for all"], ["Enter", "details: to the panel"]]],
 ];
 

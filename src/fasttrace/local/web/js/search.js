@@ -27,7 +27,7 @@ export function Search({ error, found, loading }) {
   }, [q]);
   const submit = (now) => {
     clearTimeout(timer.current);
-    const run = () => change({ q: text.value.trim(), n: "" });
+    const run = () => change({ q: text.value.trim() });
     if (now) run();
     else timer.current = setTimeout(run, 250);
   };

@@ -7,7 +7,8 @@ import { useKeys } from "./keys.js";
 import { clock, date, day, duration, plural, quoted } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Trace } from "./model.js";
-import { Status, marked } from "./traces.js";
+import { mark } from "./marks.js";
+import { Status } from "./pills.js";
 import { Waterfall } from "./waterfall.js";
 import { Flame } from "./flame.js";
 import { Table } from "./table.js";
@@ -156,16 +157,7 @@ function Shown({ look }) {
     "[": () => look.toLevel(-1),
     "]": () => look.toLevel(1),
     "/": () => find.current?.focus(),
-    x: () => {
-      if (marked.value && marked.value !== trace.trace_id) {
-        const first = marked.value;
-        marked.value = null;
-        go("compare", [first, trace.trace_id]);
-      } else {
-        marked.value = trace.trace_id;
-        say("marked: x on another trace compares the two");
-      }
-    },
+    x: () => mark(trace.trace_id),
     Enter: () => panel.current?.focus(),
   });
   return html`<div class="tracepage">
@@ -222,7 +214,7 @@ function Head({ trace, look }) {
     ${data?.diagnosis.map(
       (found) => html`<button class="diagnosis" onClick=${() => look.select(trace.rowOf.get(found.span_id) ?? 0)} title="go to the span that shows it">
         <svg aria-hidden="true" viewBox="0 0 16 16" width="14" height="14"><path d="M8 1.5a4.6 4.6 0 0 0-2.6 8.4c.5.4.8.9.8 1.5v.4h3.6v-.4c0-.6.3-1.1.8-1.5A4.6 4.6 0 0 0 8 1.5ZM6.4 13.4h3.2" fill="none" stroke="currentColor" stroke-width="1.3" stroke-linecap="round" /></svg>
-        <span>${found.text}</span></button>`,
+        <span>${found.text.split("`").map((part, place) => (place % 2 ? html`<code>${part}</code>` : part))}</span></button>`,
     )}
   </section>`;
 }
