@@ -24,7 +24,7 @@ from fasttrace.errors import FasttraceError
 from fasttrace.export import SpoolExporter
 from fasttrace.local import exchange, plain, trace_data
 from fasttrace.local.exchange import html
-from fasttrace.local.exchange.bundle import bundle, text
+from fasttrace.local.exchange.bundle import bundle
 from fasttrace.local.exchange.encode import encode_request
 from fasttrace.local.model import Trace
 
@@ -214,4 +214,3 @@ def test_what_the_bundle_can_t_do_it_says(module: str, said: str) -> None:
 
 def test_dynamic_import_of_what_only_the_server_has_stays_where_it_is() -> None:
     assert 'import("uplot")' in joined({"js/main.js": 'const later = () => import("uplot");'})
-    assert 'import("uplot")' in text("js/histogram.js")

@@ -19,10 +19,9 @@ function decode(text) {
 export const route = signal(parse());
 addEventListener("hashchange", () => (route.value = parse()));
 
-// Undefined, which is no link, for a search in a page in one file.
+// In a page in one file all its traces stand for what a search would find.
 export function address(page, rest = [], params = {}) {
-  if (inFile && params.q) return undefined;
-  const set = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  const set = Object.entries(inFile ? { ...params, q: "" } : params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
   const query = new URLSearchParams(set).toString();
   return "#/" + [page, ...rest].map(encodeURIComponent).join("/") + (query ? "?" + query : "");
 }
@@ -30,7 +29,7 @@ export function address(page, rest = [], params = {}) {
 // Another place in the history; `replace` for what is not worth going back to.
 export function go(page, rest = [], params = {}, replace = false) {
   const to = address(page, rest, params);
-  if (to === undefined || to === location.hash) return;
+  if (to === location.hash) return;
   history[replace ? "replaceState" : "pushState"](null, "", to);
   route.value = parse();
 }
