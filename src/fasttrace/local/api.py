@@ -7,7 +7,7 @@ have 53 bits. ``query`` is the search language of ``fasttrace.local.search``; Se
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 

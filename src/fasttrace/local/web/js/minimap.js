@@ -16,7 +16,7 @@ export function Minimap({ look }) {
     const paint = () => canvas.current && draw(canvas.current, trace, scheme.matches);
     const watch = new ResizeObserver(paint);
     // Observing paints it: the rows come first.
-    const late = afterPaint(() => watch.observe(canvas.current));
+    const late = afterPaint(() => canvas.current && watch.observe(canvas.current));
     scheme.addEventListener("change", paint);
     return () => {
       late();
