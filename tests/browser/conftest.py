@@ -103,3 +103,32 @@ def watched(chromium: Any, served: tuple[Any, dict[str, str]], request: pytest.F
 @pytest.fixture
 def ids(served: tuple[Any, dict[str, str]]) -> dict[str, str]:
     return served[1]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder with a file of all traces, one of the slow one, and one of 10,000 spans; ids by what they are."""
+    from viewer_seed import Shop, large, orders
+
+    from fasttrace.cli import main
+
+    folder = tmp_path_factory.mktemp("files")
+    shop = Shop(folder / "spool")
+    ids = orders(shop)
+    ids["large"] = large(shop, 10_000)
+    shop.close()
+    for name, query in (("all", "trace.spans<100"), ("slow", ids["slow"]), ("large", ids["large"])):
+        assert main(["export", query, "-o", str(folder / f"{name}.html"), "--spool", str(folder / "spool")]) == 0
+    return folder, ids
+
+
+@pytest.fixture
+def offline(chromium: Any, exported: Any) -> Iterator[Watched]:
+    """Pages from disk, with the network off, that ask for nothing but themselves."""
+    folder = exported[0].as_uri()
+    found = Watched(chromium, folder, offline=True)
+    yield found
+    found.check()
+    asked = {url.partition("#")[0] for url in found.requests}
+    assert asked <= {f"{folder}/{name}.html" for name in ("all", "slow", "large")}
+    found.context.close()

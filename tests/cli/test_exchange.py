@@ -149,3 +149,24 @@ def test_a_terminal_gets_a_bar_for_what_is_not_done_at_once() -> None:
     assert b"quick" not in said
     assert b"slow" in said
     assert b"3.0/3.0 kB" in said
+
+
+def test_json_says_what_was_written_and_what_became_of_each_file(
+    spool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, bad, other = tmp_path / "t.jsonl.gz", tmp_path / "bad.json", str(tmp_path / "other")
+    assert main(["export", "slow", "-o", str(file), "--json", "--spool", str(spool)]) == 0
+    written = capsys.readouterr()
+    size = file.stat().st_size
+    assert json.loads(written.out) == {"file": str(file), "format": "otlp-json", "traces": 1, "bytes": size}
+    assert written.err == ""
+    bad.write_text("{}")
+    assert main(["import", str(bad), str(file), "--json", "--spool", other]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["file"], first["spans"]) == (str(bad), 0)
+    assert "an object with nothing" in first["error"]
+    assert second == {"file": str(file), "spans": 2, "left_out": 0, "error": None}
+    assert main(["export", "slow", "--json", "--spool", str(spool)]) == 1
+    refused = capsys.readouterr()
+    assert "--output" in refused.err
+    assert refused.out == ""

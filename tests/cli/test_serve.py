@@ -67,6 +67,22 @@ def test_a_host_that_others_reach_wants_a_token(spool: Path) -> None:
         assert urllib.request.urlopen(asked, timeout=30).status == 200
 
 
+def test_json_has_the_addresses_and_the_token_on_one_line(spool: Path) -> None:
+    options = ["--port", "0", "--otlp", "0", "--host", "0.0.0.0", "--json"]
+    command = [sys.executable, "-m", "fasttrace", "serve", "--spool", str(spool), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = json.loads(process.stdout.readline())
+        local = found["page"].replace("0.0.0.0", "127.0.0.1").partition("/?token=")[0]
+        asked = urllib.request.Request(f"{local}/api/traces", headers={"authorization": f"Bearer {found['token']}"})
+        status = urllib.request.urlopen(asked, timeout=30).status
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+    assert (status, rest) == (200, "")
+    assert found["page"].endswith(f"/?token={found['token']}")
+    assert re.fullmatch(r"http://0\.0\.0\.0:\d+/v1/traces", found["otlp"])
+
+
 def test_a_spool_that_is_not_there_yet_fills_up(tmp_path: Path) -> None:
     import fasttrace
     from fasttrace.export import SpoolExporter

@@ -166,7 +166,9 @@ def record_until(process: subprocess.Popen[str], spool: Path, record: Callable[[
     return out
 
 
-def test_tail_shows_traces_that_come_and_only_those_that_were_asked_for(spool: Path) -> None:
+def test_tail_shows_traces_that_come_and_only_those_that_were_asked_for(
+    spool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     process = follow(spool, "--json", "--count", "2", "name~wanted*", "service=live")
 
     def record(tracer: fasttrace.Tracer) -> None:
@@ -176,6 +178,9 @@ def test_tail_shows_traces_that_come_and_only_those_that_were_asked_for(spool: P
 
     lines = [json.loads(line) for line in record_until(process, spool, record).splitlines()]
     assert [(line["name"], line["spans"], line["services"]) for line in lines] == [("wanted one", 2, ["live"])] * 2
+    assert main(["ls", "--json", "wanted", "--limit", "200", "--spool", str(spool)]) == 0
+    everything = json.loads(capsys.readouterr().out)
+    assert all(line in everything for line in lines), "the same of a trace as in the list"
 
 
 def test_tail_of_errors_shows_failed_traces(spool: Path) -> None:

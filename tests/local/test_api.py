@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from sample_traces import BASE_NS, MS, any_spans, span
 from spools import put
 
-from fasttrace.local import api
+from fasttrace.local import api, trace_data
+from fasttrace.local.figures import percentile
 from fasttrace.local.index import Index, TraceNotFound
 from fasttrace.local.model import Trace
-from fasttrace.local.search import SearchError
+from fasttrace.local.search import SearchError, parse
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_trace_has_its_spans_in_tree_order(index: Index) -> None:
 @given(any_spans(), st.one_of(st.floats(), st.binary(), st.integers(), st.lists(st.floats())))
 def test_trace_of_any_shape_is_plain_json(spans: list[Any], value: object) -> None:
     spans[0].attributes["odd"] = value
-    found = sound(api.trace_dict(Trace(spans)))
+    found = sound(trace_data.whole(Trace(spans)))
     assert all(one["self"] >= 0 <= one["depth"] for one in found["spans"])
 
 
@@ -97,10 +99,21 @@ def test_histogram_counts_every_trace_once(index: Index) -> None:
     assert api.histogram(index, "service=none")["buckets"] == []
 
 
+def test_timeline_counts_every_trace_once_where_it_began(index: Index) -> None:
+    found = sound(api.timeline(index, buckets=8))
+    assert found["total"] == 10 == sum(bucket["count"] for bucket in found["buckets"])
+    assert sum(bucket["errors"] for bucket in found["buckets"]) == 1
+    assert found["buckets"][0]["from_ns"] == str(BASE_NS) and len(found["buckets"]) <= 8
+    first = found["buckets"][0]
+    begun = [row for row in api.traces(index)["traces"] if int(row["start_ns"]) < int(first["to_ns"])]
+    assert first["count"] == len(begun)
+    assert api.timeline(index, "service=none") == {"total": 0, "buckets": []}
+
+
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=30), st.floats(0.001, 1))
 def test_percentile_is_a_value_that_so_many_do_not_exceed(values: list[int], share: float) -> None:
     values.sort()
-    found = api.percentile(values, share)
+    found = percentile(values, share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values) - 1e-9
 
@@ -130,6 +143,39 @@ def test_comparison_of_a_trace_with_itself_shows_no_change(index: Index) -> None
     assert all(row["change"] == 0 and row["a"] == row["b"] for row in found["rows"])
     other = sound(api.compare(index, traces.TRACE_ID, f"{9:032x}"))
     assert sum(row["b"] is not None for row in other["rows"]) == 1
+
+
+def test_comparison_of_groups_has_the_figures_of_all_their_requests(index: Index) -> None:
+    found = sound(api.compare(index, "-trace.dur=1s..3s", "trace.dur=1s..3s"))
+    assert (found["a"]["all"]["traces"], found["b"]["all"]["traces"]) == (9, 1)
+    assert (found["b"]["all"]["errors"], found["b"]["all"]["p95"]) == (1, 2310 * MS)
+    routes = {(row["service"], row["route"]): row for row in found["routes"]}
+    assert routes["gateway", "GET /"]["a"]["count"] == 9 and routes["gateway", "GET /"]["b"] is None
+    same = sound(api.compare(index, "..", ".."))
+    assert {row["change"] for row in same["routes"]} == {0}
+    assert sum(row["a"]["count"] for row in same["routes"]) == len(index.entries(parse("")))
+
+
+def test_of_a_group_no_more_spans_are_aligned_than_fit(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fasttrace.local.sides.MAX_SPANS", 4)
+    found = api.compare(index, "..", "trace.dur>1s")
+    assert (found["a"]["traces"], found["a"]["all"]["traces"]) == (4, 10)
+    assert found["b"]["traces"] == 1  # the newest one in any case
+
+
+def test_rates_are_over_the_time_that_is_asked_for_as_far_as_there_are_traces(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = max(int(row["start_ns"]) for row in api.traces(index)["traces"])
+    monkeypatch.setattr(time, "time_ns", lambda: last + 10 * 10**9)
+    whole = api.service_map(index)
+    assert (whole["from_ns"], whole["to_ns"]) == (str(BASE_NS), str(last))
+    node = next(node for node in whole["nodes"] if node["service"] == "gateway")
+    assert node["rate"] == pytest.approx(node["requests"] / ((last - BASE_NS) / 1e9), abs=1e-6)
+    asked = api.service_map(index, "age<12s service=gateway")
+    assert (int(asked["from_ns"]), int(asked["to_ns"])) == (last - 2 * 10**9, last)
+    assert asked["nodes"][0]["rate"] == asked["nodes"][0]["requests"] / 2
+    assert int(api.service_map(index, "age<1h")["from_ns"]) == BASE_NS
 
 
 def test_health_counts_what_there_is(index: Index) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import string
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 import sample_traces as traces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_traces import event, span
+from sample_traces import BASE_NS, event, span
 from spools import put
 
 from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.local.index import Index
-from fasttrace.local.search import SearchError, parse
+from fasttrace.local.search import SearchError, parse, time_asked
 
 
 def names(spans: list[SpanData], query: str) -> list[str]:
@@ -45,6 +46,10 @@ SPANS = [
         ("dur>500ms", [0]),
         ("dur<=15ms dur>=15ms", [1]),
         ("dur<0.016s", [1, 2]),
+        ("dur=15ms..900ms", [1]),
+        ("-dur=15ms..900ms", [0, 2]),
+        ("dur=..15ms", [2]),
+        ("dur=15ms..", [0, 1]),
         ("status=error", [1]),
         ("status=ok kind=server", [0]),
         ('http.route~"/orders*"', [0]),
@@ -76,7 +81,11 @@ def test_terms_hold_for_the_spans_that_they_name(query: str, found: list[int]) -
     [
         ("dur>500", 4, "'500' has no unit: use ns, us, ms, s, m or h, as in dur>500ms"),
         ("dur>soon", 4, "'soon' is not a duration"),
-        ("dur=5ms", 3, "dur takes >, >=, < and <=, not ="),
+        ("dur=5ms", 3, "dur takes >, >=, < and <=, and a range as dur=1s..2s, not ="),
+        ("dur=5..9ms", 4, "'5' has no unit: use ns, us, ms, s, m or h, as in dur=100ms..500ms"),
+        ("dur=9ms..9ms", 4, "9ms..9ms: the range ends where it begins, or before"),
+        ("trace.start>noon", 12, "'noon' is not a time: use 10m (ago), 12:03"),
+        ("trace.start=12:03", 11, "and a range as trace.start=12:00..12:05, not ="),
         ("a=1 servce=shop", 4, "no field servce: did you mean service? An attribute is written .servce"),
         ("trace.duraton>1s", 0, "no field trace.duraton: did you mean trace.duration?"),
         ("status=503", 7, "status is ok or error: use code=503 for HTTP's"),
@@ -153,7 +162,10 @@ def any_term(draw: st.DrawFn) -> str:
         sign = draw(st.sampled_from(["=", "!=", "~", "!~"]))
         return f"{minus}{draw(st.sampled_from(['service', 'name']))}{sign}{quoted(draw(TEXTS))}"
     if kind == 1:
-        return f"{minus}dur{draw(st.sampled_from(['>', '>=', '<', '<=']))}{draw(st.integers(0, 30))}ms"
+        low = draw(st.integers(0, 30))
+        if draw(st.booleans()):
+            return f"{minus}dur={low}ms..{low + draw(st.integers(1, 9))}ms"
+        return f"{minus}dur{draw(st.sampled_from(['>', '>=', '<', '<=']))}{low}ms"
     if kind == 2:
         return minus + draw(st.sampled_from(["status=error", "status=ok", "kind=server", "kind!=client"]))
     if kind == 3:
@@ -186,7 +198,9 @@ def test_terms_on_the_whole_trace(tmp_path: object) -> None:
     put(tmp_path, traces.checkout())
     with Index(str(tmp_path)) as index:
         index.refresh()
-        for query in ("trace.dur>2s", "trace.spans>20", "trace.errors>=1", 'trace.name="POST /checkout"',
+        began = datetime.fromtimestamp(BASE_NS // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        for query in ("trace.dur>2s", "trace.dur=2s..3s", f"trace.start={began}Z..{began}.9Z", f"trace.start>={began}Z",
+                      "age=1s..9000000h", "trace.spans>20", "trace.errors>=1", 'trace.name="POST /checkout"',
                       "trace.service=gateway"):  # fmt: skip
             assert len(index.page(parse(query))[0]) == 1, query
             assert index.page(parse(f"-{query}"))[0] == [], query
@@ -204,3 +218,26 @@ def test_spans_that_share_an_id_are_told_apart(tmp_path: object, monkeypatch: py
             ("name=serve user~anna", 0),
         ):
             assert len(index.page(parse(query))[0]) == found, query
+
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("service=shop", None),
+        ("-age<10s", None),
+        ("age<10s", (90, 100)),
+        ("age<=60s age>10s service=shop", (40, 90)),
+        ("age=10s..60s", (40, 90)),
+        ("age=..10s", (90, 100)),
+        ("age=60s..", (0, 40)),
+        ("trace.start=1970-01-01T00:00:20Z..1970-01-01T00:00:50Z", (20, 50)),
+        ("trace.start>1970-01-01T00:00:20Z age<30s", (70, 100)),
+        ("trace.start<1970-01-01T00:00:20Z", (0, 20)),
+    ],
+)
+def test_the_time_that_a_search_is_limited_to(query: str, asked: tuple[int, int] | None) -> None:
+    found = time_asked(parse(query), 100 * SECOND)
+    assert found == (asked and (asked[0] * SECOND, asked[1] * SECOND))

@@ -59,7 +59,7 @@ def test_summary_takes_name_status_and_duration_from_the_root_whenever_it_comes(
         for data in order:
             summary.add(data)
         assert (summary.name, summary.status, summary.duration_ns) == ("GET /", "503", 50_000_000)
-        assert (summary.spans, summary.errors, summary.path()) == (2, 1, ["web", "db"])
+        assert (summary.spans, summary.errors, summary.services) == (2, 1, ["web", "db"])
         assert summary.complete
 
 

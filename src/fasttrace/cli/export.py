@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from fasttrace.cli.opening import open_index
+from fasttrace.cli.opening import open_index, print_json
 from fasttrace.cli.progress import Advance, progress
 from fasttrace.errors import FasttraceError
 from fasttrace.local import exchange
@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the traces that were asked for. Raises TraceNotFound, SearchError, FasttraceError for a format's want."""
     path = arguments.output
     name = arguments.format or (exchange.format_of(path) if path else None) or otlp_json.NAME
+    if arguments.json and path is None:
+        raise FasttraceError("--json says what was written: name the file for the traces with --output")
     if path is None and name == otlp_protobuf.NAME and sys.stdout.isatty():
         raise FasttraceError("protobuf is not for the terminal: name a file with --output")
     if len(arguments.query) != 1 or not is_trace_name(arguments.query[0]):
@@ -43,6 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.buffer.flush()
         else:
             _write(path, pieces)
+    if arguments.json:
+        assert path is not None
+        size = os.path.getsize(path)
+        print_json({"file": path, "format": name, "traces": len(trace_ids), "bytes": size})
+        return 0
     where = f" to {path}" if path else ""
     print(f"fasttrace: {plural(len(trace_ids), 'trace')}{where}, {exchange.FORMATS[name].TITLE}", file=sys.stderr)
     return 0

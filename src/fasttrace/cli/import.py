@@ -8,8 +8,9 @@ import io
 import os
 import sys
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fasttrace.cli.opening import print_json
 from fasttrace.cli.progress import Advance, progress
 from fasttrace.errors import FasttraceError
 from fasttrace.export import SpoolExporter
@@ -32,22 +33,30 @@ def run(arguments: argparse.Namespace) -> int:
     index = Index(arguments.spool)
     exporter = SpoolExporter(index.directory)
     exporter.check()
-    failed = False
-    for path in arguments.files:
-        called = "standard input" if path == "-" else path
-        try:
-            spans, left_out = _take(path, called, arguments.format, exporter)
-        except (FasttraceError, OSError, EOFError, zlib.error) as error:
-            failed = True
-            text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            print(f"fasttrace: {called}: {' '.join(text.split())}", file=sys.stderr)
-            continue
-        without = f"; {plural(left_out, 'span')} without valid ids left out" if left_out else ""
-        print(f"fasttrace: {plural(spans, 'span')} from {called}{without}", file=sys.stderr)
+    found = [_report(path, arguments.format, exporter) for path in arguments.files]
     exporter.shutdown(1)
     with progress("indexing", bytes_of=True) as advance:
         index.refresh(advance)
-    return 1 if failed else 0
+    if arguments.json:
+        print_json(found)
+    return 1 if any(one["error"] for one in found) else 0
+
+
+def _report(path: str, name: str | None, exporter: SpoolExporter) -> dict[str, Any]:
+    """Take one file, and say on standard error what became of it."""
+    called = "standard input" if path == "-" else path
+    taken = left_out = 0
+    text = None
+    try:
+        taken, left_out = _take(path, called, name, exporter)
+    except (FasttraceError, OSError, EOFError, zlib.error) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        text = " ".join(said.split())
+        print(f"fasttrace: {called}: {text}", file=sys.stderr)
+    else:
+        without = f"; {plural(left_out, 'span')} without valid ids left out" if left_out else ""
+        print(f"fasttrace: {plural(taken, 'span')} from {called}{without}", file=sys.stderr)
+    return {"file": path, "spans": taken, "left_out": left_out, "error": text}
 
 
 def _take(path: str, called: str, name: str | None, exporter: SpoolExporter) -> tuple[int, int]:

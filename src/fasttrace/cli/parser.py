@@ -325,7 +325,11 @@ def _add_diff(commands: Any) -> None:
     diff.add_argument("a", metavar="A", help="a trace, as for show; a range of time; or a search")
     diff.add_argument("b", metavar="B", help="the same")
     diff.add_argument(
-        "--limit", type=_count, default=200, metavar="N", help="of each group the newest so many traces (default: 200)"
+        "--limit",
+        type=_count,
+        default=200,
+        metavar="N",
+        help="of each group the newest so many traces, of 50,000 spans at most (default: 200)",
     )
     diff.add_argument(
         "--fail-over", type=_percent, metavar="SHARE", help="exit code 3 when b is slower than a by more, such as 10%%"
@@ -357,6 +361,7 @@ def _add_export(commands: Any) -> None:
     )
     export.add_argument("--html", dest="format", action="store_const", const="html", help="a page in one file")
     export.add_argument("--limit", type=_count, metavar="N", help="only the newest so many")
+    export.add_argument("--json", action="store_true", help="a JSON object: what was written to --output")
 
 
 def _add_import(commands: Any) -> None:
@@ -365,6 +370,7 @@ def _add_import(commands: Any) -> None:
         "files", nargs="+", metavar="FILE", help="OTLP, Jaeger or Zipkin; .gz, too; - is standard input"
     )
     reading.add_argument("--format", choices=_FORMATS[:-2], help="the format (default: what is found inside)")
+    reading.add_argument("--json", action="store_true", help="a JSON list: what became of each file")
 
 
 def _add_serve(commands: Any) -> None:
@@ -385,6 +391,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--token", metavar="TOKEN", help="the token to ask for (default: a random one, which is printed)"
     )
+    serve.add_argument("--json", action="store_true", help="a JSON object on one line: the addresses and the token")
 
 
 def _add_doctor(commands: Any) -> None:

@@ -8,6 +8,7 @@ import secrets
 import webbrowser
 from contextlib import suppress
 
+from fasttrace.cli.opening import print_json
 from fasttrace.errors import ConfigurationError, MissingExtraError
 
 TYPE_CHECKING = False
@@ -49,10 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     def announce() -> None:
         page = f"{address}/?token={token}" if token else f"{address}/"
-        print(f"fasttrace: {page}  (Ctrl-C ends it)", flush=True)
-        if receiver is not None:
-            key = f"  with the header Authorization: Bearer {token}" if token else ""
-            print(f"fasttrace: OTLP/HTTP at {_address(arguments.host, sockets[1])}/v1/traces{key}", flush=True)
+        otlp = f"{_address(arguments.host, sockets[1])}/v1/traces" if receiver is not None else None
+        if arguments.json:
+            print_json({"page": page, "otlp": otlp, "token": token}, indent=None)
+        else:
+            print(f"fasttrace: {page}  (Ctrl-C ends it)", flush=True)
+            if otlp is not None:
+                key = f"  with the header Authorization: Bearer {token}" if token else ""
+                print(f"fasttrace: OTLP/HTTP at {otlp}{key}", flush=True)
         if arguments.open:
             webbrowser.open(page)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from fasttrace.cli.opening import print_json
+from fasttrace.local.api import listed
 from fasttrace.local.following import Following
 from fasttrace.local.search import parse
 from fasttrace.local.store import Store, Summary
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _json_line(summary: Summary) -> None:
-    print_json(summary.to_dict(), indent=None)
+    print_json(listed(summary), indent=None)
 
 
 def _text_line() -> Callable[[Summary], None]:

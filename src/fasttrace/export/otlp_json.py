@@ -1,18 +1,18 @@
-"""Spans as OTLP/JSON and back (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding").
+"""Spans as OTLP/JSON (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding").
 
 Ids are hex, 64-bit numbers decimal text, enumerations numbers, other bytes base64.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-
-from fasttrace._core import Event, InstrumentationScope, SpanData, SpanKind, SpanLink, Status, StatusCode
+from base64 import b64encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+    from fasttrace._core import InstrumentationScope, SpanData, Status
 
 
 def to_otlp_json(spans: Iterable[SpanData]) -> dict[str, Any]:
@@ -121,85 +121,3 @@ def _double(value: float) -> float | str:
     if value in (float("inf"), float("-inf")):
         return "Infinity" if value > 0 else "-Infinity"
     return value
-
-
-def from_otlp_json(data: dict[str, Any]) -> list[SpanData]:
-    """The spans of a ``TracesData`` object. Raises ValueError for what is none."""
-    try:
-        spans: list[SpanData] = []
-        for resource_spans in data["resourceSpans"]:
-            resource = _read_attributes(resource_spans.get("resource", {}).get("attributes", ()))
-            for scope_spans in resource_spans.get("scopeSpans", ()):
-                found = scope_spans.get("scope", {})
-                scope = InstrumentationScope(
-                    found.get("name", ""),
-                    found.get("version", ""),
-                    scope_spans.get("schemaUrl", ""),
-                    _read_attributes(found.get("attributes", ())),
-                )
-                spans += [_read_span(item, resource, scope) for item in scope_spans.get("spans", ())]
-        return spans
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"not OTLP/JSON: {type(error).__name__}: {error}") from None
-
-
-def _read_span(item: dict[str, Any], resource: dict[str, Any], scope: InstrumentationScope) -> SpanData:
-    span = SpanData()
-    span.resource, span.scope = resource, scope
-    span.trace_id = item.get("traceId", "").lower()
-    span.span_id = item.get("spanId", "").lower()
-    span.trace_state = item.get("traceState", "")
-    span.parent_span_id = item.get("parentSpanId", "").lower()
-    span.name = item.get("name", "")
-    span.kind = SpanKind(max(int(item.get("kind", 1)) - 1, 0))
-    span.start_time_ns = int(item.get("startTimeUnixNano", 0))
-    span.end_time_ns = int(item.get("endTimeUnixNano", 0))
-    span.attributes = _read_attributes(item.get("attributes", ()))
-    span.dropped_attributes_count = int(item.get("droppedAttributesCount", 0))
-    span.dropped_events_count = int(item.get("droppedEventsCount", 0))
-    span.dropped_links_count = int(item.get("droppedLinksCount", 0))
-    span.flags = int(item.get("flags", 0))
-    span.events = [
-        Event(
-            event.get("name", ""),
-            int(event.get("timeUnixNano", 0)),
-            _read_attributes(event.get("attributes", ())),
-            int(event.get("droppedAttributesCount", 0)),
-        )
-        for event in item.get("events", ())
-    ]
-    span.links = [
-        SpanLink(
-            link.get("traceId", "").lower(),
-            link.get("spanId", "").lower(),
-            _read_attributes(link.get("attributes", ())),
-            link.get("traceState", ""),
-            int(link.get("flags", 0)),
-            int(link.get("droppedAttributesCount", 0)),
-        )
-        for link in item.get("links", ())
-    ]
-    status = item.get("status", {})
-    span.status = Status(StatusCode(int(status.get("code", 0))), status.get("message") or None)
-    return span
-
-
-def _read_attributes(items: Any) -> dict[str, Any]:
-    return {item["key"]: _read_value(item.get("value", {})) for item in items}
-
-
-def _read_value(value: dict[str, Any]) -> Any:
-    for case, content in value.items():
-        if case == "intValue":
-            return int(content)
-        if case == "doubleValue":
-            return float(content)
-        if case == "bytesValue":
-            return b64decode(content)
-        if case == "arrayValue":
-            return [_read_value(item) for item in content.get("values", ())]
-        if case == "kvlistValue":
-            return _read_attributes(content.get("values", ()))
-        if case in ("stringValue", "boolValue"):
-            return content
-    return None

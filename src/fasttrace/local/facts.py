@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fasttrace._core.types import SpanData
+from fasttrace._core.types import SpanData, StatusCode
 
 # Longer texts are searched by their beginning.
 MAX_TEXT = 1000
@@ -66,3 +66,11 @@ def to_number(text: str) -> float | None:
 def service_of(resource: dict[str, Any]) -> str:
     """``service.name``, or what stands for one that is missing."""
     return to_text(resource.get("service.name")) or "unknown_service"
+
+
+def status_of(span: SpanData) -> str:
+    """The HTTP status code if there is one, else ``error`` or ""."""
+    code = span.attributes.get("http.response.status_code", span.attributes.get("http.status_code"))
+    if code is not None:
+        return to_text(code)
+    return "error" if span.status.status_code == StatusCode.ERROR else ""

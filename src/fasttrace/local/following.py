@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from fasttrace.local.search import NUMERIC, Query, Term, test_of
+from fasttrace.local.search import NUMERIC, WITHIN, Query, Term, test_of
 from fasttrace.local.store import Store, Summary
 
 # Every process exports at its own pace: this long after its last span, a trace with a root counts as whole.
@@ -76,14 +76,20 @@ def holds(query: Query, summary: Summary) -> bool:
 
 def _holds(term: Term, summary: Summary) -> bool:
     # What comes now is new.
-    numbers = {"age": 0, "trace.dur": summary.duration_ns, "trace.spans": summary.spans, "trace.errors": summary.errors}
+    numbers = {
+        "age": 0,
+        "trace.start": summary.start_ns,
+        "trace.dur": summary.duration_ns,
+        "trace.spans": summary.spans,
+        "trace.errors": summary.errors,
+    }
     if term.field in numbers:
         value = numbers[term.field]
-        if term.operator in NUMERIC and term.number is not None:
-            return bool(NUMERIC[term.operator](value, term.number))
+        if term.number is not None and (term.operator in NUMERIC or term.operator == WITHIN):
+            return term.holds(value)
         return test_of(term)(str(value))
     if term.field == "trace.name":
         return test_of(term)(summary.name)
     if term.field == "trace.service":
-        return test_of(term)(next(iter(summary.path()), ""))
+        return test_of(term)(summary.service)
     return not term.negated

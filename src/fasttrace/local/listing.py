@@ -44,7 +44,7 @@ def render_summary(summary: Summary | Listed, pen: Pen, name_width: int) -> Text
         fixed -= len(right.pop(0)[0])
     name_width = min(name_width, pen.width - fixed)
     room = pen.width - fixed - name_width
-    path = ("→" if pen.unicode else ">").join(summary.path())
+    path = ("→" if pen.unicode else ">").join(summary.services)
     middle = "  " + pen.pad(path, room - 2) if room - 2 >= MIN_PATH_WIDTH else " " * max(0, room)
     return pen.line(*left, (pen.pad(_name(summary), name_width), ""), (middle, ""), *right)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
 
 from fasttrace._core.types import SpanData, StatusCode
+from fasttrace.local.facts import service_of, status_of
 from fasttrace.local.timing import critical_path, self_time_ns
 
 ORPHAN = "orphan"  # names a parent that is not among the spans
@@ -26,17 +26,23 @@ CLOCK_TOLERANCE_NS = 10_000
 class Node:
     """One span in its trace: its place in the tree, its marks and its share of the time.
 
-    ``end_ns`` is never before ``start_ns``: a span that ends before it starts is marked and lasts 0 ns.
+    ``service`` is its resource's ``service.name``, ``error`` says whether its status is ERROR. ``end_ns`` is never
+    before ``start_ns``: a span that ends before it starts is marked and lasts 0 ns.
     ``path`` holds the intervals (start, end) of the critical path that belong to this span itself.
     """
 
-    __slots__ = ("children", "depth", "end_ns", "index", "marks", "parent", "path", "self_time_ns", "span", "start_ns")
+    __slots__ = ("children", "depth", "duration_ns", "end_ns", "error", "index", "marks", "name", "parent", "path",
+                 "self_time_ns", "service", "span", "start_ns")  # fmt: skip
 
     def __init__(self, span: SpanData, index: int) -> None:
         self.span = span
         self.index = index
+        self.name = span.name
+        self.service = service_of(span.resource)
+        self.error = span.status.status_code == StatusCode.ERROR
         self.start_ns = span.start_time_ns
         self.end_ns = max(span.start_time_ns, span.end_time_ns)
+        self.duration_ns = self.end_ns - self.start_ns
         self.parent: Node | None = None
         self.children: list[Node] = []
         self.depth = 0
@@ -45,37 +51,14 @@ class Node:
         self.self_time_ns = 0
 
     @property
-    def service(self) -> str:
-        """``service.name`` of the span's resource."""
-        return str(self.span.resource.get("service.name") or "unknown_service")
-
-    @property
-    def name(self) -> str:
-        """The span's name."""
-        return self.span.name
-
-    @property
-    def duration_ns(self) -> int:
-        """End minus start, never negative."""
-        return self.end_ns - self.start_ns
-
-    @property
     def path_time_ns(self) -> int:
         """How much of the critical path belongs to this span itself."""
         return sum(end - start for start, end in self.path)
 
     @property
-    def error(self) -> bool:
-        """Whether the span's status is ERROR."""
-        return self.span.status.status_code == StatusCode.ERROR
-
-    @property
     def status_text(self) -> str:
         """The HTTP status code if there is one, else ``error`` or ""."""
-        code = self.span.attributes.get("http.response.status_code", self.span.attributes.get("http.status_code"))
-        if code is not None:
-            return str(code)
-        return "error" if self.error else ""
+        return status_of(self.span)
 
     def __repr__(self) -> str:
         return f"Node({self.span.name!r}, {self.span.span_id}, marks={sorted(self.marks)})"
@@ -112,15 +95,19 @@ class Trace:
         self._measure()
 
     def _distinct(self, spans: Iterable[SpanData]) -> list[Node]:
-        seen: set[Any] = set()
+        first: dict[str, SpanData] = {}
+        again: set[tuple[object, ...]] = set()
         nodes: list[Node] = []
         for span in spans:
-            key = (span.trace_id, span.span_id, span.parent_span_id, span.name, span.start_time_ns, span.end_time_ns)
-            if key in seen:
-                self.redelivered += 1
+            if span.span_id in first:
+                key = _identity(span)
+                if key in again or key == _identity(first[span.span_id]):
+                    self.redelivered += 1
+                    continue
+                again.add(key)
             else:
-                seen.add(key)
-                nodes.append(Node(span, len(nodes)))
+                first[span.span_id] = span
+            nodes.append(Node(span, len(nodes)))
         return nodes
 
     def _measure(self) -> None:
@@ -174,11 +161,16 @@ class Trace:
         """Nanoseconds of the critical path by service, largest first; the sum is the root's duration."""
         times: dict[str, int] = {}
         for segment in self.critical_path:
-            times[segment.node.service] = times.get(segment.node.service, 0) + segment.duration_ns
+            service = segment.node.service
+            times[service] = times.get(service, 0) + segment.end_ns - segment.start_ns
         return dict(sorted(times.items(), key=lambda item: -item[1]))
 
     def __repr__(self) -> str:
         return f"Trace({self.trace_id}, {len(self.nodes)} spans)"
+
+
+def _identity(span: SpanData) -> tuple[object, ...]:
+    return span.trace_id, span.span_id, span.parent_span_id, span.name, span.start_time_ns, span.end_time_ns
 
 
 def group_traces(spans: Iterable[SpanData]) -> dict[str, list[SpanData]]:

@@ -40,6 +40,11 @@ def range_search(text: str, now: float | None = None) -> str:
     return " ".join(terms)
 
 
+def instant_ns(text: str, now: float | None = None) -> int:
+    """A time as people write it, in nanoseconds since the Unix epoch. Raises RangeError."""
+    return round(_instant(text, time.time() if now is None else now) * 1e6) * 1000
+
+
 def _instant(text: str, now: float) -> float:
     ago = _AGO.fullmatch(text)
     if ago:

@@ -4,13 +4,14 @@ Terms are joined by "and"; a span matches when all of them hold, a trace when on
 
 - ``field=value``, ``field!=value``; ``field~pattern`` and ``field!~pattern``, where ``*`` is any text and ``?`` one
   character, and a pattern without either may stand anywhere in the value;
-- ``field>number``, and ``>=``, ``<``, ``<=``: for ``dur``, ``trace.dur`` and ``age`` a duration with its unit;
+- ``field>number``, and ``>=``, ``<``, ``<=``: for ``dur``, ``trace.dur`` and ``age`` a duration with its unit, for
+  ``trace.start`` a time; of these also ``field=from..to``, from the one up to and without the other;
 - a word or ``"several words"``: anywhere in the name, the service or an attribute, whatever its case.
 
 A minus before a term turns it round. Fields are ``service name kind status dur``, of the whole trace ``trace.dur
-trace.spans trace.errors trace.name trace.service age`` (how long ago it began), and every attribute of the span or
-its resource by its key; ``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot before a name
-makes it an attribute.
+trace.spans trace.errors trace.name trace.service trace.start age`` (how long ago it began), and every attribute of
+the span or its resource by its key; ``route`` is ``http.route``, ``code`` is ``http.response.status_code``. A dot
+before a name makes it an attribute.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import lru_cache
+from math import isfinite
 from operator import ge, gt, le, lt
 from typing import Any
 
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
 from fasttrace.errors import FasttraceError
 from fasttrace.local.facts import facts, service_of, to_number, to_text
+from fasttrace.local.ranges import RangeError, instant_ns
 
 MAX_QUERY = 2000
 
@@ -33,7 +36,10 @@ _OPERATORS = ("!=", "!~", ">=", "<=", "==", "=", "~", ">", "<")
 _TEXTS = ("service", "name", "trace.name", "trace.service")
 _DURATIONS = ("dur", "trace.dur", "age")
 _COUNTS = ("trace.spans", "trace.errors")
-FIELDS = (*_TEXTS, "kind", "status", *_DURATIONS, *_COUNTS)
+START = "trace.start"
+# The operator of ``field=from..to``.
+WITHIN = ".."
+FIELDS = (*_TEXTS, "kind", "status", *_DURATIONS, *_COUNTS, START)
 ALIASES = {
     "duration": "dur",
     "trace.duration": "trace.dur",
@@ -60,13 +66,21 @@ class SearchError(FasttraceError, ValueError):
 class Term:
     """One condition. ``field`` is a field, an attribute's key, or "" for free text; ``value`` is its text.
 
-    ``operator`` is one of ``= ~ > >= < <=``; ``number`` what is compared, for the last four: nanoseconds for durations.
+    ``operator`` is one of ``= ~ > >= < <= ..``; ``number`` what is compared, for the last five: nanoseconds, for
+    ``trace.start`` since the Unix epoch. For ``..`` it is where the range begins, and ``below`` where it ends.
     """
 
-    __slots__ = ("attribute", "field", "negated", "number", "operator", "value")
+    __slots__ = ("attribute", "below", "field", "negated", "number", "operator", "value")
 
     def __init__(
-        self, field: str, operator: str, value: str, negated: bool, attribute: bool, number: float | None = None
+        self,
+        field: str,
+        operator: str,
+        value: str,
+        negated: bool,
+        attribute: bool,
+        number: float | None = None,
+        below: float | None = None,
     ) -> None:
         self.field = field
         self.operator = operator
@@ -74,6 +88,14 @@ class Term:
         self.negated = negated
         self.attribute = attribute
         self.number = number
+        self.below = below
+
+    def holds(self, number: float) -> bool:
+        """Whether a number is as compared with; the minus is not looked at."""
+        if self.operator == WITHIN:
+            return bool(self.number <= number < self.below)  # type: ignore[operator]
+        compare: Callable[[Any, Any], Any] = NUMERIC[self.operator]
+        return bool(compare(number, self.number))
 
     @property
     def of_trace(self) -> bool:
@@ -120,8 +142,7 @@ def _holds(term: Term, span: SpanData, known: list[tuple[str, str]]) -> bool:
         test = test_of(term)
         return test(to_text(span.name)) or test(service_of(span.resource)) or any(test(text) for _, text in known)
     if field == "dur":
-        assert term.number is not None
-        return bool(NUMERIC[term.operator](max(0, span.duration_ns), term.number))
+        return term.holds(max(0, span.duration_ns))
     if field == "status":
         return (span.status.status_code == StatusCode.ERROR) == (term.value == "error")
     if field == "kind":
@@ -139,9 +160,7 @@ def test_of(term: Term) -> Callable[[str], bool]:
     if term.operator == "~":
         match = _pattern(term.value).fullmatch
         return lambda text: match(text) is not None
-    compare: Callable[[Any, Any], Any] = NUMERIC[term.operator]
-    limit = term.number
-    return lambda text: (number := to_number(text)) is not None and bool(compare(number, limit))
+    return lambda text: (number := to_number(text)) is not None and term.holds(number)
 
 
 def equal_texts(term: Term) -> set[str]:
@@ -161,6 +180,24 @@ def quoted(text: str) -> str:
     """A text as a value in a search, whatever it holds."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def time_asked(query: Query, now_ns: int) -> tuple[int, int] | None:
+    """The time that a query is limited to, in nanoseconds since the Unix epoch; None when it names none."""
+    low, high = 0, now_ns
+    named = False
+    for term in query.terms:
+        if term.field not in (START, "age") or term.attribute or term.negated or term.number is None:
+            continue
+        named = True
+        first, last = term.number, term.number if term.below is None else term.below
+        begins, ends = term.operator[0] in ">.", term.operator[0] in "<."
+        if term.field == "age":
+            first, last = (now_ns - round(limit) if isfinite(limit) else -limit for limit in (last, first))
+            begins, ends = ends, begins
+        low = max(low, round(first)) if begins and isfinite(first) else low
+        high = min(high, round(last)) if ends and isfinite(last) else high
+    return (low, max(low, high)) if named else None
 
 
 def parse(text: str) -> Query:
@@ -259,6 +296,8 @@ class _Reader:
             return self.on_texts(field, operator, value, negated, at, attribute=True)
         if field in _DURATIONS:
             return self.on_duration(field, operator, value, negated, at)
+        if field == START:
+            return self.on_start(operator, value, negated, at)
         if field in _COUNTS:
             return self.on_number(field, operator, value, negated, at)
         if field in ("kind", "status"):
@@ -290,13 +329,45 @@ class _Reader:
         return Term(field, operator, _clean(value), negated, attribute, number)
 
     def on_duration(self, field: str, operator: str, value: str, negated: bool, at: int) -> Term:
-        found = _DURATION.fullmatch(value)
+        if operator == "=" and WITHIN in value:
+            return self.within(field, value, negated, at, lambda text: self.duration(field, operator, text, at))
         if operator not in NUMERIC:
-            raise self.fail(f"{field} takes >, >=, < and <=, not {operator}", at - len(operator))
+            raise self.fail(
+                f"{field} takes >, >=, < and <=, and a range as {field}=1s..2s, not {operator}", at - len(operator)
+            )
+        number = self.duration(field, operator, value, at)
+        return Term(field, operator, value, negated, attribute=False, number=number)
+
+    def duration(self, field: str, operator: str, value: str, at: int) -> float:
+        found = _DURATION.fullmatch(value)
         if found is None or found[2] not in _UNITS:
             what = "has no unit" if found is not None and not found[2] else "is not a duration"
-            raise self.fail(f"{value!r} {what}: use ns, us, ms, s, m or h, as in {field}{operator}500ms", at)
-        return Term(field, operator, value, negated, attribute=False, number=float(found[1]) * _UNITS[found[2]])
+            example = f"{field}=100ms..500ms" if operator == "=" else f"{field}{operator}500ms"
+            raise self.fail(f"{value!r} {what}: use ns, us, ms, s, m or h, as in {example}", at)
+        return float(found[1]) * _UNITS[found[2]]
+
+    def on_start(self, operator: str, value: str, negated: bool, at: int) -> Term:
+        def instant(text: str) -> int:
+            try:
+                return instant_ns(text)
+            except RangeError as error:
+                raise self.fail(str(error), at) from None
+
+        if operator == "=" and WITHIN in value:
+            return self.within(START, value, negated, at, instant)
+        if operator not in NUMERIC:
+            raise self.fail(
+                f"{START} takes >, >=, < and <=, and a range as {START}=12:00..12:05, not {operator}",
+                at - len(operator),
+            )
+        return Term(START, operator, value, negated, attribute=False, number=instant(value))
+
+    def within(self, field: str, value: str, negated: bool, at: int, read: Callable[[str], float]) -> Term:
+        start, _, end = value.partition(WITHIN)
+        low, high = read(start) if start else float("-inf"), read(end) if end else float("inf")
+        if low >= high:
+            raise self.fail(f"{value}: the range ends where it begins, or before", at)
+        return Term(field, WITHIN, value, negated, attribute=False, number=low, below=high)
 
     def on_number(self, field: str, operator: str, value: str, negated: bool, at: int) -> Term:
         number = to_number(value)

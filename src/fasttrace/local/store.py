@@ -10,6 +10,7 @@ from pathlib import Path
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData, StatusCode
 from fasttrace.export import segments, spool
+from fasttrace.local.facts import service_of, status_of
 
 
 class Summary:
@@ -19,19 +20,20 @@ class Summary:
     earliest span, and the duration is from the first start to the last end.
     """
 
-    __slots__ = ("_order", "end_ns", "errors", "name", "root_duration_ns", "services", "spans", "start_ns", "status",
-                 "trace_id")  # fmt: skip
+    __slots__ = ("_order", "_services", "end_ns", "errors", "name", "root_duration_ns", "service", "spans", "start_ns",
+                 "status", "trace_id")  # fmt: skip
 
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
         self.name = ""
+        self.service = ""
         self.status = "ok"
         self.spans = 0
         self.errors = 0
         self.start_ns = 0
         self.end_ns = 0
         self.root_duration_ns: int | None = None
-        self.services: dict[str, int] = {}
+        self._services: dict[str, int] = {}
         self._order: tuple[bool, int] | None = None
 
     def add(self, span: SpanData) -> None:
@@ -39,16 +41,15 @@ class Summary:
         failed = span.status.status_code == StatusCode.ERROR
         self.spans += 1
         self.errors += failed
-        service = str(span.resource.get("service.name") or "unknown_service")
-        self.services[service] = min(span.start_time_ns, self.services.get(service, span.start_time_ns))
+        service = service_of(span.resource)
+        self._services[service] = min(span.start_time_ns, self._services.get(service, span.start_time_ns))
         self.start_ns = min(self.start_ns, span.start_time_ns) if self.spans > 1 else span.start_time_ns
         self.end_ns = max(self.end_ns, span.end_time_ns)
         order = (bool(span.parent_span_id), span.start_time_ns)
         if self._order is None or order < self._order:
             self._order = order
-            self.name = span.name
-            code = span.attributes.get("http.response.status_code")
-            self.status = str(code) if code is not None else "error" if failed else "ok"
+            self.name, self.service = span.name, service
+            self.status = status_of(span) or "ok"
             self.root_duration_ns = None if span.parent_span_id else span.duration_ns
 
     @property
@@ -63,23 +64,10 @@ class Summary:
             return max(0, self.end_ns - self.start_ns)
         return max(0, self.root_duration_ns)
 
-    def path(self) -> list[str]:
+    @property
+    def services(self) -> list[str]:
         """The services in the order of their first span."""
-        return sorted(self.services, key=lambda service: self.services[service])
-
-    def to_dict(self) -> dict[str, object]:
-        """As plain values for JSON."""
-        return {
-            "trace_id": self.trace_id,
-            "name": self.name,
-            "status": self.status,
-            "start_time_ns": self.start_ns,
-            "duration_ns": self.duration_ns,
-            "spans": self.spans,
-            "errors": self.errors,
-            "services": self.path(),
-            "complete": self.complete,
-        }
+        return sorted(self._services, key=self._services.__getitem__)
 
 
 class Store:

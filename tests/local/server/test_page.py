@@ -151,3 +151,33 @@ def test_what_is_written_meanwhile_is_told_to_open_pages(start: Callable[..., An
         second = json.loads(next(line for line in lines if line.startswith("data: ")).removeprefix("data: "))
     assert second["version"] > first["version"]
     assert server.get("/api/traces")["traces"][0]["name"] == "one more"
+
+
+def test_a_trace_is_decoded_again_only_when_spans_of_it_have_come(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from viewer_seed import Shop
+
+    from fasttrace.local.index import Index
+
+    decoded: list[str] = []
+    trace = Index.trace
+    monkeypatch.setattr(Index, "trace", lambda self, which: decoded.append(which) or trace(self, which))
+    server = start()
+    writer = Shop(server.spool)
+
+    def written(name: str, parent: Any) -> Any:
+        span = writer.span("shop", name, parent, 0, 10)
+        writer.close()
+        server.wait_for(lambda: server.get("/api/traces", q=f"name={name}")["traces"])
+        return span
+
+    root = written("first", None)
+    path = f"/api/trace/{root.get_span_context().trace_id:032x}"
+    assert server.get(path)["count"] == 1
+    written("other", None)
+    assert server.get(f"{path}/span/0")["name"] == "first" and server.get(path)["count"] == 1
+    assert len(decoded) == 1
+    written("second", root)
+    assert server.get(path)["count"] == 2 and server.get(f"{path}/span/1")["name"] == "second"
+    assert len(decoded) == 2

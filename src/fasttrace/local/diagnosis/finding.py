@@ -40,10 +40,9 @@ class Diagnosis:
         """As plain values for JSON."""
         return {
             "rule": self.rule,
-            "service": self.service,
-            "sentence": self.sentence,
-            "trace_id": self.evidence.span.trace_id,
+            "text": self.sentence,
             "span_id": self.evidence.span.span_id,
+            "service": self.service,
             "cost_ns": self.cost_ns,
             "figures": self.figures,
         }

@@ -5,19 +5,19 @@ A format's module has ``NAME``, ``TITLE``, ``SUFFIXES`` and ``write(traces)``, w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import BinaryIO
 
 from fasttrace._core.types import SpanData
 from fasttrace.errors import FasttraceError
-from fasttrace.local.exchange import jaeger, otlp_json, otlp_protobuf, page, perfetto, zipkin
+from fasttrace.local import plain
+from fasttrace.local.exchange import html, jaeger, otlp_json, otlp_protobuf, perfetto, zipkin
 
 FORMATS: dict[str, ModuleType] = {
-    module.NAME: module for module in (otlp_json, otlp_protobuf, jaeger, zipkin, perfetto, page)
+    module.NAME: module for module in (otlp_json, otlp_protobuf, jaeger, zipkin, perfetto, html)
 }
-READABLE = tuple(name for name in FORMATS if name not in (perfetto.NAME, page.NAME))
+READABLE = tuple(name for name in FORMATS if name not in (perfetto.NAME, html.NAME))
 # Objects of one line are read line by line, all others at once.
 MAX_BYTES = 2 * 1024**3
 
@@ -69,7 +69,7 @@ def read(file: BinaryIO, name: str | None = None) -> Iterator[list[SpanData]]:
 def _json(text: bytes) -> object:
     """What a text is in JSON; None for what is none, and for null."""
     try:
-        return json.loads(text)
+        return plain.load(text)
     except (ValueError, RecursionError):
         return None
 

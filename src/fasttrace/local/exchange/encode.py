@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any
 
 from fasttrace._core.types import Event, InstrumentationScope, SpanData, SpanLink
+from fasttrace.local.wire import part, varint
 
 _DOUBLE = Struct("<d")
 _MAX_COUNT = (1 << 32) - 1
@@ -31,14 +32,14 @@ def _encode(spans: Iterable[SpanData]) -> bytes:
     resource = b""
     for span in spans:
         if span.resource is not last:
-            last, resource = span.resource, _part(1, _attributes(1, span.resource))
-        key = (_part(1, _scope(span.scope)), span.scope.schema_url)
-        groups.setdefault(resource, {}).setdefault(key, []).append(_part(2, encode_span(span)))
+            last, resource = span.resource, part(1, _attributes(1, span.resource))
+        key = (part(1, _scope(span.scope)), span.scope.schema_url)
+        groups.setdefault(resource, {}).setdefault(key, []).append(part(2, encode_span(span)))
     return b"".join(
-        _part(
+        part(
             1,
             resource
-            + b"".join(_part(2, scope + b"".join(bodies) + _text(3, url)) for (scope, url), bodies in scopes.items()),
+            + b"".join(part(2, scope + b"".join(bodies) + _text(3, url)) for (scope, url), bodies in scopes.items()),
         )
         for resource, scopes in groups.items()
     )
@@ -49,21 +50,21 @@ def encode_span(span: SpanData) -> bytes:
     status = _text(2, span.status.description or "") + _count(3, int(span.status.status_code))
     return b"".join(
         (
-            _part(1, _identifier(span.trace_id, 16)),
-            _part(2, _identifier(span.span_id, 8)),
+            part(1, _identifier(span.trace_id, 16)),
+            part(2, _identifier(span.span_id, 8)),
             _text(3, span.trace_state),
-            _part(4, _identifier(span.parent_span_id, 8)) if span.parent_span_id else b"",
+            part(4, _identifier(span.parent_span_id, 8)) if span.parent_span_id else b"",
             _text(5, span.name),
             _count(6, span.kind + 1),
             _fixed64(7, span.start_time_ns),
             _fixed64(8, span.end_time_ns),
             _attributes(9, span.attributes),
             _count(10, span.dropped_attributes_count),
-            *(_part(11, _event(event)) for event in span.events),
+            *(part(11, _event(event)) for event in span.events),
             _count(12, span.dropped_events_count),
-            *(_part(13, _link(link)) for link in span.links),
+            *(part(13, _link(link)) for link in span.links),
             _count(14, span.dropped_links_count),
-            _part(15, status) if status else b"",
+            part(15, status) if status else b"",
             _fixed32(16, span.flags),
         )
     )
@@ -80,8 +81,8 @@ def _event(event: Event) -> bytes:
 
 def _link(link: SpanLink) -> bytes:
     return (
-        _part(1, _identifier(link.trace_id, 16))
-        + _part(2, _identifier(link.span_id, 8))
+        part(1, _identifier(link.trace_id, 16))
+        + part(2, _identifier(link.span_id, 8))
         + _text(3, link.trace_state)
         + _attributes(4, link.attributes)
         + _count(5, link.dropped_attributes_count)
@@ -94,9 +95,7 @@ def _scope(scope: InstrumentationScope) -> bytes:
 
 
 def _attributes(field: int, attributes: dict[str, Any]) -> bytes:
-    return b"".join(
-        _part(field, _part(1, _utf8(key)) + _part(2, _value(value, 0))) for key, value in attributes.items()
-    )
+    return b"".join(part(field, part(1, _utf8(key)) + part(2, _value(value, 0))) for key, value in attributes.items())
 
 
 def _value(value: Any, depth: int) -> bytes:
@@ -106,37 +105,23 @@ def _value(value: Any, depth: int) -> bytes:
     if value is None:
         return b""
     if isinstance(value, str):
-        return _part(1, _utf8(value))
+        return part(1, _utf8(value))
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 63:
-            return _part(1, str(value).encode())
-        return b"\x18" + _varint(value & _MAX_TIME)
+            return part(1, str(value).encode())
+        return b"\x18" + varint(value & _MAX_TIME)
     if isinstance(value, float):
         return b"\x21" + _DOUBLE.pack(value)
     if isinstance(value, bytes):
-        return _part(7, value)
+        return part(7, value)
     if isinstance(value, list | tuple):
-        return _part(5, b"".join(_part(1, _value(item, depth + 1)) for item in value))
+        return part(5, b"".join(part(1, _value(item, depth + 1)) for item in value))
     if isinstance(value, dict):
-        members = (_part(1, _utf8(str(key))) + _part(2, _value(item, depth + 1)) for key, item in value.items())
-        return _part(6, b"".join(_part(1, member) for member in members))
+        members = (part(1, _utf8(str(key))) + part(2, _value(item, depth + 1)) for key, item in value.items())
+        return part(6, b"".join(part(1, member) for member in members))
     raise ValueError(f"a value of type {type(value).__name__}")
-
-
-def _varint(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def _part(field: int, body: bytes) -> bytes:
-    """A length-delimited field."""
-    return _varint(field << 3 | 2) + _varint(len(body)) + body
 
 
 def _utf8(text: str) -> bytes:
@@ -149,7 +134,7 @@ def _odd(text: str) -> bool:
 
 
 def _text(field: int, text: str) -> bytes:
-    return _part(field, _utf8(text)) if text else b""
+    return part(field, _utf8(text)) if text else b""
 
 
 def _identifier(text: str, size: int) -> bytes:
@@ -163,12 +148,12 @@ def _identifier(text: str, size: int) -> bytes:
 
 
 def _count(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(min(max(value, 0), _MAX_COUNT)) if value else b""
+    return varint(field << 3) + varint(min(max(value, 0), _MAX_COUNT)) if value else b""
 
 
 def _fixed64(field: int, value: int) -> bytes:
-    return _varint(field << 3 | 1) + min(max(value, 0), _MAX_TIME).to_bytes(8, "little")
+    return varint(field << 3 | 1) + min(max(value, 0), _MAX_TIME).to_bytes(8, "little")
 
 
 def _fixed32(field: int, value: int) -> bytes:
-    return _varint(field << 3 | 5) + (value & _MAX_COUNT).to_bytes(4, "little") if value else b""
+    return varint(field << 3 | 5) + (value & _MAX_COUNT).to_bytes(4, "little") if value else b""

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fasttrace._core import decode
 from fasttrace._core.types import SpanData
-from fasttrace.export.otlp_json import from_otlp_json, to_otlp_json
+from fasttrace.export.otlp_json import to_otlp_json
+from fasttrace.local.otlp_json import request_from
 
 NAME = "otlp-json"
 TITLE = "OTLP in JSON, one object a line"
@@ -32,4 +34,7 @@ def read(data: Any) -> list[SpanData]:
     """The spans of one object; Tempo's ``batches`` are taken for ``resourceSpans``. Raises ValueError."""
     if "batches" in data and "resourceSpans" not in data:
         data = {"resourceSpans": data["batches"]}
-    return from_otlp_json(data)
+    try:
+        return decode.decode_request(request_from(data))
+    except ValueError as error:
+        raise ValueError(f"not OTLP/JSON: {error}") from None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from fasttrace._core import decode
 from fasttrace._core.types import DecodeError, SpanData
 from fasttrace.local.exchange.encode import encode_request
+from fasttrace.local.wire import read_varint
 
 NAME = "otlp"
 TITLE = "OTLP in protobuf"
@@ -46,16 +47,18 @@ def _pieces(data: bytes) -> Iterator[tuple[int, int]]:
     """Where one message can be cut: each ``ResourceSpans`` in it is a message by itself."""
     begin = at = 0
     while at < len(data):
-        size = shift = 0
-        place = at + 1
-        while place < len(data) and shift < 64:
-            size |= (data[place] & 0x7F) << shift
-            shift += 7
-            place += 1
-            if data[place - 1] < 0x80:
-                break
-        sound = data[at : at + 1] == _RESOURCE_SPANS and place + size <= len(data)
-        at = place + size if sound else len(data)  # of what is something else, or damaged, the decoder knows
+        at = _end(data, at)
         if at - begin >= _PIECE_BYTES or at == len(data):
             yield begin, at
             begin = at
+
+
+def _end(data: bytes, at: int) -> int:
+    """Where the ``ResourceSpans`` at a place ends; of what is something else, or damaged, the decoder knows."""
+    if data[at : at + 1] != _RESOURCE_SPANS:
+        return len(data)
+    try:
+        size, begin = read_varint(data, at + 1)
+    except IndexError:
+        return len(data)
+    return min(begin + size, len(data))

@@ -112,6 +112,11 @@ class Index:
         with self._lock:
             return finding.whole(self._database, self.directory, trace_id, self.label)
 
+    def span_count(self, trace_id: str) -> int:
+        """How many spans of a trace there are; 0 for one that is not there."""
+        with self._lock:
+            return finding.count(self._database, trace_id)
+
     def find(self, which: str) -> Trace:
         """The trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
         with self._lock:
@@ -136,6 +141,14 @@ class Index:
         """Duration and failure of every matching trace."""
         with self._lock:
             return reader.durations(self._database, query)
+
+    def starts(self, query: Query, first: int, width: int) -> dict[int, tuple[int, int]]:
+        """How many matching traces began, and how many of them failed, by the place of their bucket.
+
+        The buckets are ``width`` nanoseconds wide, from ``first`` on, in nanoseconds since the Unix epoch.
+        """
+        with self._lock:
+            return reader.starts(self._database, query, first, width)
 
     def period(self, query: Query) -> tuple[int, int] | None:
         """When the first and the last of the matching traces began, in nanoseconds since the Unix epoch."""

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
-from fasttrace.local.facts import MAX_FACTS, MAX_TEXT, facts, to_number, to_text
+from fasttrace.local.facts import MAX_FACTS, MAX_TEXT, facts, status_of, to_number, to_text
 from fasttrace.local.index.derive import derive
 from fasttrace.local.index.intern import Interner
 from fasttrace.local.index.schema import ENTERS, FAILED, PART_BITS
@@ -89,8 +89,7 @@ class Batch:
                 parent = parent - (1 << 64) if parent >> 63 else parent
             twin = hash((begin, duration, parent or 0)) & 0x7FFFFF
             failed = span.status.status_code == error
-            code = attributes.get("http.response.status_code", attributes.get("http.status_code"))
-            status = to_text(code) if code is not None else "error" if failed else ""
+            status = status_of(span)
             route = _route(attributes) if "http.route" in attributes else span.name
             signature: list[object] = [service, span.name, int(span.kind), failed, status, route]
             plain = not span.events and span.status.description is None and len(attributes) <= MAX_FACTS

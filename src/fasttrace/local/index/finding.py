@@ -70,6 +70,16 @@ def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: s
     return Trace(spans)
 
 
+def count(database: sqlite3.Connection, trace_id: str) -> int:
+    """How many spans of a trace are indexed."""
+    try:
+        wanted = bytes.fromhex(trace_id)
+    except ValueError:
+        return 0
+    row = database.execute("SELECT spans FROM trace WHERE trace_id = ?", (wanted,)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> Iterator[SpanData]:
     """The spans of these traces, segment by segment in the order in which they were written."""
     database.execute("DELETE FROM touched")

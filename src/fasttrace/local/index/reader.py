@@ -19,10 +19,10 @@ _LISTED = (
 
 
 class Listed(NamedTuple):
-    """A trace in a list; times in nanoseconds, ``start_ns`` since the Unix epoch. ``service`` is its root's.
+    """A trace in a list; times in nanoseconds, ``start_ns`` since the Unix epoch.
 
-    Name, status and duration are the root's; until it has come, name and status are the earliest span's, the duration
-    is from the first start to the last end, and ``complete`` is False.
+    Name, service, status and duration are the root's; until it has come, they are the earliest span's, the duration is
+    from the first start to the last end, and ``complete`` is False. ``services`` are in the order of their first span.
     """
 
     trace_id: str
@@ -35,10 +35,6 @@ class Listed(NamedTuple):
     errors: int
     status: str
     complete: bool
-
-    def path(self) -> list[str]:
-        """The services in the order of their first span."""
-        return self.services
 
 
 class Entry(NamedTuple):
@@ -152,6 +148,17 @@ def durations(database: sqlite3.Connection, query: Query) -> list[tuple[int, boo
     condition = plan(database, query).condition()
     rows = database.execute(f"SELECT t.duration, t.errors > 0 FROM trace t WHERE {condition.text}", condition.values)
     return rows.fetchall()
+
+
+def starts(database: sqlite3.Connection, query: Query, first: int, width: int) -> dict[int, tuple[int, int]]:
+    """Matching traces and failed ones by the place of their bucket, ``width`` wide from ``first`` on."""
+    condition = plan(database, query).condition()
+    rows = database.execute(
+        f"SELECT (t.start - ?) / ? AS place, count(*), total(t.errors > 0) FROM trace t WHERE {condition.text} "
+        "GROUP BY place",
+        (first, width, *condition.values),
+    )
+    return {place: (count, int(failed)) for place, count, failed in rows}
 
 
 def period(database: sqlite3.Connection, query: Query) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fasttrace._core.types import SpanKind
 from fasttrace.local.index.schema import PART_BITS
-from fasttrace.local.search import NUMERIC, Query, Term, equal_texts
+from fasttrace.local.search import NUMERIC, WITHIN, Query, Term, equal_texts
 
 # Counting ends here: what is more frequent is not worth a closer look.
 MANY_SPANS = 20_000
@@ -17,7 +17,12 @@ MANY_SPANS = 20_000
 _EARLIER = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # Stands for the parts that are looked through.
 _PARTS = "<parts>"
-_TRACE_COLUMNS = {"trace.dur": "t.duration", "trace.spans": "t.spans", "trace.errors": "t.errors"}
+_TRACE_COLUMNS = {
+    "trace.dur": "t.duration",
+    "trace.start": "t.start",
+    "trace.spans": "t.spans",
+    "trace.errors": "t.errors",
+}
 
 
 class Sql(NamedTuple):
@@ -60,7 +65,9 @@ def plan(database: sqlite3.Connection, query: Query) -> Plan:
     if not terms:
         return Plan(None, above, None)
     places = [(term, _Places(database, term)) for term in terms if term.field != "dur" or term.attribute]
-    conditions = [_turned(_on_duration(term), term) for term in terms if term.field == "dur" and not term.attribute]
+    conditions = [
+        _turned(_limits("s.duration", term), term) for term in terms if term.field == "dur" and not term.attribute
+    ]
     starts: list[tuple[float, list[Sql]]] = []
     shapes = [_turned(_put("h.id IN ({})", place.shapes), term) for term, place in places if place.by_shape_alone]
     shapes += [found for term, place in places if not term.negated and (found := place.implied_shapes()) is not None]
@@ -207,11 +214,26 @@ def _like(text: str) -> str:
 
 def _of_trace(term: Term) -> Sql:
     if term.field == "age":
-        assert term.number is not None
-        return Sql(f"t.start {_EARLIER[term.operator]} ?", (time.time_ns() - round(term.number),))
+        return _of_age(term)
     if term.field in _TRACE_COLUMNS:
-        return Sql(f"{_TRACE_COLUMNS[term.field]} {term.operator} ?", (term.number,))
+        return _limits(_TRACE_COLUMNS[term.field], term)
     return _put("t.shape IN ({})", _shapes(term))
+
+
+def _of_age(term: Term) -> Sql:
+    now = time.time_ns()
+    assert term.number is not None
+    if term.operator != WITHIN:
+        return Sql(f"t.start {_EARLIER[term.operator]} ?", (now - round(term.number),))
+    assert term.below is not None
+    return Sql("t.start > ? AND t.start <= ?", (now - term.below, now - term.number))
+
+
+def _limits(column: str, term: Term) -> Sql:
+    """A number as a term compares it."""
+    if term.operator == WITHIN:
+        return Sql(f"{column} >= ? AND {column} < ?", (term.number, term.below))
+    return Sql(f"{column} {term.operator} ?", (term.number,))
 
 
 def _implied(term: Term) -> Sql | None:
@@ -220,13 +242,9 @@ def _implied(term: Term) -> Sql | None:
         return None
     if term.field == "status" and (term.value == "error") != term.negated:
         return Sql("t.errors > 0")
-    if term.field == "dur" and term.operator.startswith(">") and not term.negated:
-        return Sql(f"t.longest {term.operator} ?", (term.number,))
+    if term.field == "dur" and term.operator[0] in ">." and not term.negated:
+        return Sql(f"t.longest {'>=' if term.operator == WITHIN else term.operator} ?", (term.number,))
     return None
-
-
-def _on_duration(term: Term) -> Sql:
-    return Sql(f"s.duration {term.operator} ?", (term.number,))
 
 
 def _turned(condition: Sql, term: Term) -> Sql:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 
 from fasttrace._core import decode
-from fasttrace._core.types import DecodeError
-from fasttrace.local.server.transcode import _bytes, _varint, request_from_json
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from fasttrace.local.otlp_json import request_from_json
+from fasttrace.local.wire import fields, part, varint
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 # google.rpc.Code
@@ -30,7 +26,7 @@ def admit(body: bytes, content_type: str) -> tuple[bytes, int, int]:
     try:
         request = request_from_json(body) if content_type == JSON else body
         spans = decode.decode_request(request)
-    except (DecodeError, ValueError) as error:
+    except ValueError as error:
         raise Malformed(f"not an OTLP trace request: {error}") from None
     bad = {at for at, span in enumerate(spans) if span.trace_id in ("", _NO_TRACE) or span.span_id in ("", _NO_SPAN)}
     if bad:
@@ -45,44 +41,16 @@ def _without(request: bytes, bad: set[int]) -> bytes:
     def keep(message: bytes, level: int) -> bytes:
         # Level 0: the request, whose field 1 are resource spans; 1 and 2: scope spans and spans are field 2.
         parts = []
-        for number, start, begin, end in _fields(message):
+        for number, start, begin, end in fields(message):
             if number != (1 if level == 0 else 2) or begin < 0:
                 parts.append(message[start:end])
             elif level < 2:
-                parts.append(_bytes(number, keep(message[begin:end], level + 1)))
+                parts.append(part(number, keep(message[begin:end], level + 1)))
             elif next(at) not in bad:
                 parts.append(message[start:end])
         return b"".join(parts)
 
     return keep(request, 0)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Number, start, begin of the content (-1 where it is no length-delimited field) and end of each field."""
-    position = 0
-    while position < len(message):
-        start = position
-        tag, position = _read_varint(message, position)
-        begin = -1
-        if tag & 7 == 0:
-            _, position = _read_varint(message, position)
-        elif tag & 7 == 2:
-            size, begin = _read_varint(message, position)
-            position = begin + size
-        else:
-            position += 8 if tag & 7 == 1 else 4
-        yield tag >> 3, start, begin, position
-
-
-def _read_varint(message: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
 
 
 def accepted(content_type: str, rejected: int) -> bytes:
@@ -93,11 +61,11 @@ def accepted(content_type: str, rejected: int) -> bytes:
         return json.dumps(partial).encode()
     if not rejected:
         return b""
-    return _bytes(1, _varint(1 << 3) + _varint(rejected) + _bytes(2, text.encode()))
+    return part(1, varint(1 << 3) + varint(rejected) + part(2, text.encode()))
 
 
 def status(content_type: str, code: int, text: str) -> bytes:
     """The body of a failure: a ``google.rpc.Status``."""
     if content_type == JSON:
         return json.dumps({"code": code, "message": text}).encode()
-    return _varint(1 << 3) + _varint(code) + _bytes(2, text.encode())
+    return varint(1 << 3) + varint(code) + part(2, text.encode())

@@ -10,11 +10,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fasttrace.errors import FasttraceError
-from fasttrace.local import api
+from fasttrace.local import api, plain, trace_data
 from fasttrace.local.index import Index, TraceNotFound
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import SearchError
-from fasttrace.local.server import columns, plain
 from fasttrace.local.server.live import live
 
 TYPE_CHECKING = False
@@ -50,22 +49,42 @@ async def _ask(request: Request, question: Callable[..., Any], *arguments: Any) 
     return await request.app.state.readers.ask(question, *arguments)
 
 
+class Shown:
+    """A trace that is looked at, with the page's view of it (``body``, JSON) once that was asked for."""
+
+    __slots__ = ("body", "spans", "trace")
+
+    def __init__(self, trace: Trace, spans: int) -> None:
+        self.trace = trace
+        self.spans = spans
+        self.body: bytes | None = None
+
+
 class Traces:
     """The traces shown last, decoded, so that asking for a span's details does not decode its trace again."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], Trace] = OrderedDict()
+        self._kept: OrderedDict[str, Shown] = OrderedDict()
 
-    async def get(self, request: Request, trace_id: str) -> Trace:
-        """The trace as it is now; the one of the last time if nothing has come since."""
-        key = (trace_id, request.app.state.readers.version)
-        found = self._kept.get(key)
-        if found is None:
-            found = await _ask(request, Index.trace, trace_id)
-            self._kept[key] = found
-            while len(self._kept) > KEPT_TRACES:
-                self._kept.popitem(last=False)
+    async def get(self, request: Request, *, whole: bool = False) -> Shown:
+        """The request's trace as it is now; the one of the last time if none of its spans has come since."""
+        trace_id = request.path_params["trace_id"]
+        found: Shown = await _ask(request, _shown, trace_id, self._kept.get(trace_id), whole)
+        self._kept[trace_id] = found
+        self._kept.move_to_end(trace_id)
+        while len(self._kept) > KEPT_TRACES:
+            self._kept.popitem(last=False)
         return found
+
+
+def _shown(index: Index, trace_id: str, kept: Shown | None, whole: bool) -> Shown:
+    # Counted first: what comes in between is read next time.
+    spans = index.span_count(trace_id)
+    if kept is None or kept.spans != spans:
+        kept = Shown(index.trace(trace_id), spans)
+    if whole and kept.body is None:
+        kept.body = plain.dump(trace_data.columns(kept.trace))
+    return kept
 
 
 async def _traces(request: Request) -> Any:
@@ -74,7 +93,8 @@ async def _traces(request: Request) -> Any:
 
 
 async def _trace(request: Request) -> Any:
-    return await asyncio.to_thread(columns.columns, await _known(request))
+    # In one thread from the spool to JSON: each change of threads waits for the others'.
+    return (await request.app.state.traces.get(request, whole=True)).body
 
 
 async def _span(request: Request) -> Any:
@@ -82,11 +102,11 @@ async def _span(request: Request) -> Any:
     row = request.path_params["row"]
     if row >= len(trace.nodes):
         raise TraceNotFound(f"no span {row}: this trace has {len(trace.nodes)}")
-    return columns.details(trace, row)
+    return trace_data.span(trace, row)
 
 
 async def _events(request: Request) -> Any:
-    return {"events": columns.events(await _known(request))}
+    return {"events": trace_data.events(await _known(request))}
 
 
 async def _diagnosis(request: Request) -> Any:
@@ -94,16 +114,20 @@ async def _diagnosis(request: Request) -> Any:
 
 
 def _diagnosed(index: Index, trace: Trace) -> dict[str, Any]:
-    return {"diagnosis": api.diagnosis(trace, neighbours(index, trace))}
+    return {"diagnosis": trace_data.diagnosis(trace, neighbours(index, trace))}
 
 
 async def _known(request: Request) -> Trace:
-    found: Trace = await request.app.state.traces.get(request, request.path_params["trace_id"])
-    return found
+    shown: Shown = await request.app.state.traces.get(request)
+    return shown.trace
 
 
 async def _histogram(request: Request) -> Any:
     return await _ask(request, api.histogram, _query(request), _number(request, "buckets", 60, MAX_BUCKETS))
+
+
+async def _timeline(request: Request) -> Any:
+    return await _ask(request, api.timeline, _query(request), _number(request, "buckets", 60, MAX_BUCKETS))
 
 
 async def _services(request: Request) -> Any:
@@ -149,7 +173,8 @@ def _answer(function: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             return _failure(404, error)
         except FasttraceError as error:
             return _failure(400, error)
-        return Response(await asyncio.to_thread(plain.dump, found), media_type="application/json")
+        body = found if isinstance(found, bytes) else await asyncio.to_thread(plain.dump, found)
+        return Response(body, media_type="application/json")
 
     return endpoint
 
@@ -161,6 +186,7 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Any]]] = {
     "/api/trace/{trace_id}/events": _events,
     "/api/trace/{trace_id}/diagnosis": _diagnosis,
     "/api/histogram": _histogram,
+    "/api/timeline": _timeline,
     "/api/services": _services,
     "/api/map": _map,
     "/api/routes": _routes,

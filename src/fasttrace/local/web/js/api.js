@@ -1,6 +1,9 @@
 // The server's JSON API, and what it tells by itself.
 import { signal } from "./lib.js";
 
+// In a page in one file in_file.js stands in place of this module: no searches, no comparisons, nothing live.
+export const inFile = false;
+
 export const version = signal(0);
 export const connected = signal(true);
 export const live = signal(true);

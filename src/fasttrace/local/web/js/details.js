@@ -1,7 +1,7 @@
 // All there is of one span. Every text is a text node: what services send is shown, never run.
 import { html, useEffect, useSignal } from "./lib.js";
 import { address } from "./route.js";
-import { get } from "./api.js";
+import { get, inFile } from "./api.js";
 import { duration, percent, quoted } from "./format.js";
 import { tint } from "./colors.js";
 import { copy } from "./say.js";
@@ -64,7 +64,7 @@ export function Attributes({ of, service }) {
   const entries = Object.entries(of ?? {});
   if (!entries.length) return service === undefined ? null : html`<p class="muted">none</p>`;
   return html`<dl class="attributes">${entries.map(([key, value]) => html`<div key=${key}><dt>${breakable(key)}</dt><dd><${Value} value=${value} />${
-    service !== undefined && typeof value !== "object" && String(value).length < 200 &&
+    !inFile && service !== undefined && typeof value !== "object" && String(value).length < 200 &&
     html` <a class="filter" href=${address("traces", [], { q: `${/^[A-Za-z_][\w.\-/]*$/.test(key) && key.includes(".") ? key : "." + key}=${quoted(String(value))}` })} title="traces with a span that has this" aria-label=${`traces with this ${key}`}>⌕</a>`
   }</dd></div>`)}</dl>`;
 }

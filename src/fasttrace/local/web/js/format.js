@@ -23,10 +23,11 @@ export function tick(ns) {
   return `${Number((ns / size).toPrecision(4))} ${unit}`;
 }
 
-// For a search: exact to three digits, without a space.
-export function term(ns) {
+// For a search: three digits, without a space.
+export function term(ns, round = Math.round) {
   const [unit, size] = UNITS.findLast(([, size]) => ns >= size) ?? UNITS[0];
-  return `${Number((ns / size).toPrecision(3))}${unit === "µs" ? "us" : unit}`;
+  const step = size * 10 ** (Math.floor(Math.log10(Math.max(1, ns / size))) - 2);
+  return `${Number(((round(ns / step) * step) / size).toPrecision(4))}${unit === "µs" ? "us" : unit}`;
 }
 
 const pad = (value, width) => String(value).padStart(width, "0");
@@ -47,12 +48,27 @@ export function day(text) {
   return `${at.getFullYear()}-${pad(at.getMonth() + 1, 2)}-${pad(at.getDate(), 2)}`;
 }
 
+// An instant as a search takes it, to the microsecond: `2026-11-23T12:03:41.220145Z`; with `up` the next one.
+export function instant(text, up = false) {
+  const micros = (BigInt(text) + (up ? 999n : 0n)) / 1000n;
+  return new Date(Number(micros / 1000n)).toISOString().replace("Z", `${pad(micros % 1000n, 3)}Z`);
+}
+
 export function isToday(text) {
   return date(text).toDateString() === new Date().toDateString();
 }
 
 export const count = (number) => (number ?? 0).toLocaleString("en-US");
 export const plural = (number, noun) => `${count(number)} ${number === 1 ? noun : noun + "s"}`;
+
+// Calls per second, or per minute where that is less than one.
+export function rate(perSecond) {
+  if (perSecond === null || perSecond === undefined) return "–";
+  if (perSecond >= 9.95) return `${count(Math.round(perSecond))}/s`;
+  if (perSecond >= 1) return `${perSecond.toFixed(1)}/s`;
+  const perMinute = 60 * perSecond;
+  return perMinute >= 1 ? `${perMinute.toFixed(0)}/min` : perMinute > 0 ? "<1/min" : "–";
+}
 
 export function percent(part, whole) {
   if (!(whole > 0) || part <= 0) return "0 %";

@@ -1,6 +1,6 @@
 // Services in layers, callers left of what they call: positions for a map of a few dozen.
 
-export const BOX = { width: 178, height: 62, across: 132, down: 30 };
+export const BOX = { width: 178, height: 80, across: 150, down: 30 };
 
 export function place(nodes, edges) {
   const names = nodes.map((node) => node.service);

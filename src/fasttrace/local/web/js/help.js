@@ -1,11 +1,13 @@
 import { html, signal, useEffect, useRef } from "./lib.js";
+import { inFile } from "./api.js";
 
 const open = signal(false);
 export const toggleHelp = () => (open.value = !open.value);
 
 const TABLES = [
-  ["Everywhere", [["1 … 5", "traces, map, routes, compare, health"], ["/", "search"], ["p", "pause or resume live updates"], ["?", "these keys"], ["Esc", "close, or back"]]],
-  ["List", [["j k ↓ ↑", "next, previous trace"], ["Enter", "open it"], ["x", "mark; the second mark compares"], ["g G", "first, last"]]],
+  ["Everywhere", [...(inFile ? [["1 2 3", "traces, map, routes"], ["/", "find in a trace"]] : [["1 … 5", "traces, map, routes, compare, health"], ["/", "search"], ["p", "pause or resume live updates"]]), ["?", "these keys"], ["Esc", "close, or back"]]],
+  ["List", [["j k ↓ ↑", "next, previous trace"], ["Enter", "open it"], ...(inFile ? [] : [["x", "mark; the second mark compares"], ["c", "compare what was dragged over with the rest"]]), ["PgUp PgDn", "a screenful"], ["g G", "newest, oldest"]]],
+  ...(inFile ? [] : [["Comparison", [["s", "swap the sides"], ["Esc", "back to the list"]]]]),
   ["Trace", [["j k ↓ ↑", "next, previous span"], ["← →", "close or parent, open or first child"], ["[ ]", "fewer, more levels"], ["e E", "next, previous error"], ["c", "next span on the critical path"], ["n N", "next, previous hit of the search"], ["y Y", "copy span id, trace id"], ["v", "waterfall, flame, table, logs"], ["z", "zoom to the span; again for all"], ["Enter", "details: to the panel"]]],
 ];
 
@@ -26,10 +28,10 @@ export function Help() {
         </dl></section>`,
       )}
     </div>
-    <h3>Search</h3>
+    ${!inFile && html`<h3>Search</h3>
     <p><code>service=inventory dur>500ms status=error http.route~"/orders*"</code> finds traces with a span that is all of that.
       A minus turns a term round; words are looked for everywhere; <code>trace.dur</code>, <code>trace.spans</code> and
-      <code>trace.errors</code> are of the whole trace.</p>
+      <code>trace.errors</code> are of the whole trace.</p>`}
     <button onClick=${() => (open.value = false)}>Close</button>
   </dialog>`;
 }

@@ -1,7 +1,10 @@
 // One listener for all keys. A view offers a table of them; the innermost that knows a key takes it.
 import { useEffect, useRef } from "./lib.js";
+import { inFile } from "./api.js";
 
 const layers = [];
+// To follow, to compare, and the pages of both.
+const SERVER_KEYS = ["p", "x", "4", "5"];
 
 export const isTyping = (target) =>
   target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
@@ -10,6 +13,7 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   // An open dialog keeps its keys.
   if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  if (inFile && SERVER_KEYS.includes(event.key)) return;
   for (let at = layers.length - 1; at >= 0; at--) {
     const action = layers[at].current?.[event.key];
     if (!action) continue;

@@ -1,7 +1,7 @@
 // The frame: navigation, the view that the address names, help.
 import { html, render, effect } from "./lib.js";
 import { route, address, go } from "./route.js";
-import { connected, listen, live, trouble } from "./api.js";
+import { connected, inFile, listen, live, trouble } from "./api.js";
 import { useKeys } from "./keys.js";
 import { Said } from "./say.js";
 import { Help, toggleHelp } from "./help.js";
@@ -18,9 +18,10 @@ const PAGES = [
   ["routes", "Routes", Routes],
   ["compare", "Compare", Compare],
   ["health", "Health", Health],
-];
+].slice(0, inFile ? 3 : undefined);
 
 function Live() {
+  if (inFile) return null;
   if (!connected.value) return html`<span class="state bad" role="status">not connected</span>`;
   const on = live.value;
   return html`<button class="state" aria-pressed=${on} title="pause or resume (p)" onClick=${() => (live.value = !on)}>

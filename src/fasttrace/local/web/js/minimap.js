@@ -1,5 +1,5 @@
 // The whole trace in a strip: drag to look at a part of it, click for all.
-import { html, useEffect, useRef, useSignal } from "./lib.js";
+import { afterPaint, html, useEffect, useRef, useSignal } from "./lib.js";
 import { canvasColor } from "./colors.js";
 import { duration } from "./format.js";
 
@@ -14,11 +14,12 @@ export function Minimap({ look }) {
   useEffect(() => {
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const paint = () => canvas.current && draw(canvas.current, trace, scheme.matches);
-    paint();
     const watch = new ResizeObserver(paint);
-    watch.observe(canvas.current);
+    // Observing paints it: the rows come first.
+    const late = afterPaint(() => canvas.current && watch.observe(canvas.current));
     scheme.addEventListener("change", paint);
     return () => {
+      late();
       watch.disconnect();
       scheme.removeEventListener("change", paint);
     };

@@ -1,5 +1,6 @@
 // The address holds everything that is shown: `#/trace/<id>?span=..&view=flame`. Reloading shows it again.
 import { signal } from "./lib.js";
+import { inFile } from "./api.js";
 
 function parse() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
@@ -18,8 +19,9 @@ function decode(text) {
 export const route = signal(parse());
 addEventListener("hashchange", () => (route.value = parse()));
 
+// In a page in one file all its traces stand for what a search would find.
 export function address(page, rest = [], params = {}) {
-  const set = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  const set = Object.entries(inFile ? { ...params, q: "" } : params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
   const query = new URLSearchParams(set).toString();
   return "#/" + [page, ...rest].map(encodeURIComponent).join("/") + (query ? "?" + query : "");
 }

@@ -1,6 +1,7 @@
 // The search box: one language everywhere; what is wrong is said under it, at its place.
 import { html, useEffect, useRef, useSignal } from "./lib.js";
 import { change, route } from "./route.js";
+import { inFile } from "./api.js";
 import { plural } from "./format.js";
 
 let box = null;
@@ -12,6 +13,7 @@ export function focusSearch() {
 const CHIPS = [["errors", "status=error"], ["slower than 500 ms", "trace.dur>500ms"], ["5xx", "code>=500"]];
 
 export function Search({ error, found, loading }) {
+  if (inFile) return null;
   const { q = "" } = route.value.params;
   const text = useSignal(q);
   const input = useRef();
@@ -25,7 +27,7 @@ export function Search({ error, found, loading }) {
   }, [q]);
   const submit = (now) => {
     clearTimeout(timer.current);
-    const run = () => change({ q: text.value.trim(), n: "" });
+    const run = () => change({ q: text.value.trim() });
     if (now) run();
     else timer.current = setTimeout(run, 250);
   };

@@ -1,13 +1,14 @@
 // One trace: its head, the views of it, the selected span's details, and the keys that walk it.
 import { html, signal, useEffect, useMemo, useRef } from "./lib.js";
 import { address, change, go, route } from "./route.js";
-import { version } from "./api.js";
+import { inFile, version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
 import { clock, date, day, duration, plural, quoted } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Trace } from "./model.js";
-import { Status, marked } from "./traces.js";
+import { mark } from "./marks.js";
+import { Status } from "./pills.js";
 import { Waterfall } from "./waterfall.js";
 import { Flame } from "./flame.js";
 import { Table } from "./table.js";
@@ -40,7 +41,10 @@ export class Look {
     this.scrollTo.value = { row };
     clearTimeout(this.writing);
     // Browsers stop pages that write the address too often.
-    this.writing = setTimeout(() => route.value.page === "trace" && change({ span: this.trace.ids[row] }), 200);
+    this.writing = setTimeout(() => {
+      this.written = this.trace.ids[row];
+      if (route.value.page === "trace") change({ span: this.written });
+    }, 200);
   }
 
   reveal(row) {
@@ -121,7 +125,8 @@ export function TracePage() {
   useEffect(() => {
     if (!look) return;
     const row = look.trace.rowOf.get(params.span);
-    if (row !== undefined && look.trace.ids[look.row.value] !== params.span) look.select(row);
+    // What it has written itself says where one was, not where one wants to go.
+    if (row !== undefined && params.span !== look.written && look.trace.ids[look.row.value] !== params.span) look.select(row);
     else if (look.row.value < 0) look.select(look.trace.root ?? 0);
   }, [look, params.span]);
   useKeys({ Escape: () => go("traces", [], { q: params.q }) });
@@ -152,16 +157,7 @@ function Shown({ look }) {
     "[": () => look.toLevel(-1),
     "]": () => look.toLevel(1),
     "/": () => find.current?.focus(),
-    x: () => {
-      if (marked.value && marked.value !== trace.trace_id) {
-        const first = marked.value;
-        marked.value = null;
-        go("compare", [first, trace.trace_id]);
-      } else {
-        marked.value = trace.trace_id;
-        say("marked: x on another trace compares the two");
-      }
-    },
+    x: () => mark(trace.trace_id),
     Enter: () => panel.current?.focus(),
   });
   return html`<div class="tracepage">
@@ -213,12 +209,12 @@ function Head({ trace, look }) {
       ${trace.keep_reason && html`<span>kept because of <b>${String(trace.keep_reason)}</b></span>`}
       ${trace.missing_parents?.length > 0 && html`<span title=${trace.missing_parents.join(" ")}>${plural(trace.missing_parents.length, "parent")} not received: dropped, sampled out or still running</span>`}
       <button class="link mono" title="copy the trace id (Y)" onClick=${() => copy(trace.trace_id, "trace id")}>${trace.trace_id}</button>
-      <a href=${address("traces", [], { q: alike })}>traces like this</a>
+      ${!inFile && html`<a href=${address("traces", [], { q: alike })}>traces like this</a>`}
     </div>
     ${data?.diagnosis.map(
       (found) => html`<button class="diagnosis" onClick=${() => look.select(trace.rowOf.get(found.span_id) ?? 0)} title="go to the span that shows it">
         <svg aria-hidden="true" viewBox="0 0 16 16" width="14" height="14"><path d="M8 1.5a4.6 4.6 0 0 0-2.6 8.4c.5.4.8.9.8 1.5v.4h3.6v-.4c0-.6.3-1.1.8-1.5A4.6 4.6 0 0 0 8 1.5ZM6.4 13.4h3.2" fill="none" stroke="currentColor" stroke-width="1.3" stroke-linecap="round" /></svg>
-        <span>${found.text}</span></button>`,
+        <span>${found.text.split("`").map((part, place) => (place % 2 ? html`<code>${part}</code>` : part))}</span></button>`,
     )}
   </section>`;
 }

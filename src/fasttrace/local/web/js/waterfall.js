@@ -1,5 +1,5 @@
 // The waterfall: only the rows in sight are in the document, so that 100,000 spans scroll.
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useSignal } from "./lib.js";
+import { html, memo, useEffect, useLayoutEffect, useMemo, useRef, useSignal } from "./lib.js";
 import { useKeys } from "./keys.js";
 import { duration, tick, ticks } from "./format.js";
 import { tint } from "./colors.js";
@@ -7,7 +7,7 @@ import { pieces } from "./pieces.js";
 
 export const ROW = 26;
 const HEAD = 28;
-const MORE = 12;
+const MORE = 8;
 const INDENT = 14;
 const MAX_INDENT = 22;
 // Browsers stop at some 33 million pixels: beyond, the scrollbar moves in larger steps.
@@ -18,7 +18,8 @@ export function Waterfall({ look, hits }) {
   const closed = look.closed.value, opened = look.opened.value;
   const rows = useMemo(() => trace.visible(closed, opened), [trace, closed, opened]);
   const box = useRef();
-  const view = useSignal({ first: 0, count: 60, width: 900 });
+  // The first time as many as there can be in sight, so that what is measured then adds little.
+  const view = useSignal({ first: 0, count: Math.ceil(innerHeight / ROW), width: 900 });
   const [from, to] = look.zoom.value;
   const selected = look.row.value;
   const hit = useMemo(() => hits && new Set(hits), [hits]);
@@ -79,6 +80,8 @@ export function Waterfall({ look, hits }) {
 
   const { first, count, width } = view.value;
   const shown = rows.subarray(first, first + count);
+  // A row keeps its elements while it is in sight; those of one that goes are the next one's that comes.
+  const slots = Math.min(count, rows.length);
   const wide = Math.max(160, width * 0.5);
   const marks = ticks(from, to, Math.max(2, wide / 110));
   const at = (time) => `${(100 * (time - from)) / (to - from)}%`;
@@ -95,15 +98,14 @@ export function Waterfall({ look, hits }) {
     </div>
     <div class="rows" role="rowgroup" style=${{ height: `${pixels}px` }}>
       <div class="grid" aria-hidden="true" role="presentation" style=${{ height: `${pixels}px` }}><div>${marks.map((time) => html`<i style=${{ left: at(time) }} />`)}</div></div>
-      ${Array.from(shown, (row, index) => html`<${Row} key=${row} row=${row} top=${(first + index) * ROW + shift} place=${first + index} look=${look} zoom=${look.zoom.value}
+      ${Array.from(shown, (row, index) => html`<${Row} key=${(first + index) % slots} row=${row} top=${(first + index) * ROW + shift} place=${first + index} look=${look} from=${from} to=${to}
         isSelected=${row === selected} isClosed=${closed.has(row)} members=${trace.members(row, opened)} dim=${hit !== null && hit !== undefined && !hit.has(row)} wide=${wide} />`)}
     </div>
   </div>`;
 }
 
-function Row({ row, top, place, look, zoom, isSelected, isClosed, members, dim, wide }) {
+const Row = memo(function Row({ row, top, place, look, from, to, isSelected, isClosed, members, dim, wide }) {
   const { trace } = look;
-  const [from, to] = zoom;
   const depth = trace.depths[row];
   const failed = trace.failed.has(row);
   const open = trace.hasChildren(row) || members;
@@ -129,7 +131,7 @@ function Row({ row, top, place, look, zoom, isSelected, isClosed, members, dim, 
     <div class="bars" role="gridcell"><${Bars} trace=${trace} rows=${rows} from=${from} to=${to} time=${time} wide=${wide} failed=${failed} /></div>
     <div class="self num" role="gridcell">${duration(self)}</div>
   </div>`;
-}
+});
 
 const EXPLAINED = {
   orphan: "its parent was not received: dropped, sampled out or still running",

@@ -6,15 +6,25 @@ Fields that are not known are skipped; a known one of the wrong type is an error
 from __future__ import annotations
 
 import binascii
-import json
+import re
 from base64 import b64decode
+from math import isinf
 from struct import Struct, error
 from typing import Any
+
+from fasttrace.local import plain
+from fasttrace.local.wire import part, varint
 
 # What the decoder of the other side takes, too.
 MAX_DEPTH = 100
 _DOUBLE = Struct("<d")
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+# Python's own conversions take spaces, underscores and every script's digits.
+_WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,400}(\.\d{0,400})?([eE][+-]?\d{1,3})?", re.ASCII)
+_HEX = re.compile(r"[0-9a-fA-F]*")
+_RANGES = {"int64": (-(1 << 63), 1 << 63), "uint32": (0, 1 << 32), "enum": (0, 1 << 31)}
+_ID_BYTES = {"trace id": 16, "span id": 8}
 
 # message: {name: (number, kind)}; a kind in brackets is repeated, one that is a key of this table a message.
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
@@ -29,10 +39,10 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "droppedAttributesCount": (4, "uint32"),
     },
     "span": {
-        "traceId": (1, "hex"),
-        "spanId": (2, "hex"),
+        "traceId": (1, "trace id"),
+        "spanId": (2, "span id"),
         "traceState": (3, "string"),
-        "parentSpanId": (4, "hex"),
+        "parentSpanId": (4, "span id"),
         "name": (5, "string"),
         "kind": (6, "enum"),
         "startTimeUnixNano": (7, "fixed64"),
@@ -53,8 +63,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "droppedAttributesCount": (4, "uint32"),
     },
     "link": {
-        "traceId": (1, "hex"),
-        "spanId": (2, "hex"),
+        "traceId": (1, "trace id"),
+        "spanId": (2, "span id"),
         "traceState": (3, "string"),
         "attributes": (4, "[attribute]"),
         "droppedAttributesCount": (5, "uint32"),
@@ -76,19 +86,40 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 }
 
 
+class _Fault(ValueError):
+    """What is wrong; the place is put together on the way out, since most messages have none."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self._reason = reason
+        self._place: list[str] = []
+
+    def inside(self, place: str) -> _Fault:
+        self._place.insert(0, place)
+        return self
+
+    def __str__(self) -> str:
+        return f"{''.join(self._place).lstrip('.') or 'the body'}: {self._reason}"
+
+
 def request_from_json(body: bytes) -> bytes:
     """An ``ExportTraceServiceRequest`` in JSON as protobuf bytes. Raises ValueError, which says where and why."""
     try:
-        return _message("request", json.loads(body), "", 0)
+        return request_from(plain.load(body))
     except RecursionError:
         raise ValueError("values nested too deeply") from None
 
 
-def _message(name: str, found: Any, place: str, depth: int) -> bytes:
+def request_from(found: Any) -> bytes:
+    """The same of what the JSON says, an ``ExportTraceServiceRequest``, equally ``TracesData``. Raises ValueError."""
+    return _message("request", found, 0)
+
+
+def _message(name: str, found: Any, depth: int) -> bytes:
     if depth > MAX_DEPTH:
-        raise ValueError(f"{place}: values nested too deeply")
+        raise _Fault("values nested too deeply")
     if not isinstance(found, dict):
-        raise ValueError(f"{place or 'the body'}: not an object")  # noqa: TRY004
+        raise _Fault("not an object")
     parts: list[bytes] = []
     fields = _MESSAGES[name]
     for key, value in found.items():
@@ -96,85 +127,98 @@ def _message(name: str, found: Any, place: str, depth: int) -> bytes:
         if field is None or value is None:
             continue
         number, kind = field
-        inner = f"{place}.{key}" if place else key
-        if kind[0] != "[":
-            parts.append(_field(number, kind, value, inner, depth))
-            continue
-        if not isinstance(value, list):
-            raise ValueError(f"{inner}: not a list")  # noqa: TRY004
-        kind = kind[1:-1]
-        parts += [_field(number, kind, item, f"{inner}[{at}]", depth) for at, item in enumerate(value)]
+        try:
+            if kind[0] == "[":
+                _list(parts, number, kind[1:-1], value, depth)
+            else:
+                parts.append(_field(number, kind, value, depth))
+        except _Fault as fault:
+            raise fault.inside(f".{key}") from None
+    if name == "value" and len(parts) > 1:
+        raise _Fault("more than one value")
     return b"".join(parts)
 
 
-def _field(number: int, kind: str, value: Any, place: str, depth: int) -> bytes:
+def _list(parts: list[bytes], number: int, kind: str, values: Any, depth: int) -> None:
+    if not isinstance(values, list):
+        raise _Fault("not a list")
+    for at, value in enumerate(values):
+        try:
+            parts.append(_field(number, kind, value, depth))
+        except _Fault as fault:
+            raise fault.inside(f"[{at}]") from None
+
+
+def _field(number: int, kind: str, value: Any, depth: int) -> bytes:
     if kind in _MESSAGES:
-        return _bytes(number, _message(kind, value, place, depth + 1))
+        return part(number, _message(kind, value, depth + 1))
     try:
+        if kind == "string" and value.__class__ is str:
+            return part(number, value.encode())
         return _scalar(number, kind, value)
     except (ValueError, TypeError, OverflowError, error) as reason:
-        raise ValueError(f"{place}: not a valid {kind} ({reason})") from None
+        raise _Fault(f"not a valid {kind} ({reason})") from None
 
 
 def _scalar(number: int, kind: str, value: Any) -> bytes:
-    if kind in ("string", "hex", "base64"):
+    if kind in ("string", "base64") or kind in _ID_BYTES:
         if not isinstance(value, str):
             raise TypeError("not text")
-        if kind == "string":
-            return _bytes(number, value.encode())
-        try:
-            return _bytes(number, bytes.fromhex(value) if kind == "hex" else _base64(value))
-        except binascii.Error as reason:
-            raise ValueError(str(reason)) from None
+        return part(number, _base64(value) if kind == "base64" else _identifier(value, _ID_BYTES[kind]))
     if kind == "bool":
         if not isinstance(value, bool):
             raise TypeError("neither true nor false")
-        return _varint(number << 3) + _varint(value)
+        return varint(number << 3) + varint(value)
     if kind == "double":
-        return _varint(number << 3 | 1) + _DOUBLE.pack(_double(value))
+        return varint(number << 3 | 1) + _DOUBLE.pack(_double(value))
     whole = _whole(value)
     if kind in ("fixed64", "fixed32"):
         size = 8 if kind == "fixed64" else 4
-        return _varint(number << 3 | (1 if size == 8 else 5)) + whole.to_bytes(size, "little")
-    low, high = {"int64": (-(1 << 63), 1 << 63), "uint32": (0, 1 << 32), "enum": (0, 1 << 31)}[kind]
+        return varint(number << 3 | (1 if size == 8 else 5)) + whole.to_bytes(size, "little")
+    low, high = _RANGES[kind]
     if not low <= whole < high:
         raise ValueError("out of range")
-    return _varint(number << 3) + _varint(whole & 0xFFFFFFFFFFFFFFFF)
+    return varint(number << 3) + varint(whole & 0xFFFFFFFFFFFFFFFF)
+
+
+def _identifier(text: str, size: int) -> bytes:
+    """An id in hexadecimal, in capitals or not; empty for none."""
+    if not _HEX.fullmatch(text):
+        raise ValueError("not hexadecimal")
+    if len(text) not in (0, 2 * size):
+        raise ValueError(f"{len(text)} digits, not {2 * size}")
+    return bytes.fromhex(text)
 
 
 def _base64(text: str) -> bytes:
     """Both alphabets, with or without padding, as proto3's JSON mapping has it."""
     text = text.replace("-", "+").replace("_", "/").rstrip("=")
-    return b64decode(text + "=" * (-len(text) % 4), validate=True)
+    try:
+        return b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as reason:
+        raise ValueError(str(reason)) from None
 
 
 def _double(value: Any) -> float:
     if isinstance(value, str):
-        return _SPECIAL[value] if value in _SPECIAL else float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        if value in _SPECIAL:
+            return _SPECIAL[value]
+        if not _NUMBER.fullmatch(value):
+            raise ValueError("not a number")
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("not a number")
-    return float(value)
+    found = float(value)
+    if isinf(found):
+        raise ValueError("out of range")
+    return found
 
 
 def _whole(value: Any) -> int:
     """A number, or decimal text."""
-    if isinstance(value, str) and len(value) <= 24:
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 64:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("not a whole number")
     return value
-
-
-def _bytes(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

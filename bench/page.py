@@ -1,0 +1,192 @@
+"""The viewer's page with large traces: ``python bench/page.py [--rounds 7] [--check]``.
+
+First paint: a click on a trace of 10,000 spans in the list, until its rows are on the screen. Every round has a fresh
+page and a trace that the server has not read before. Frames: a trace of 100,000 spans scrolled by the wheel, and by
+jumps all over it; the time between one frame and the next. Server, browser and this program have a process each, as
+they have for a person who looks at traces.
+
+Needs Playwright and a Chromium (Debian: ``apt install chromium``). ``--check`` exits with 1 beyond what is promised.
+The median of the rounds is judged, of frames the median of each round's worst: a frame that is long because of the page
+is long in every round, one that is long because the machine had something else to do is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
+
+from viewer_seed import Shop, large
+
+PAINTED, SCROLLED = 10_000, 100_000
+MAX_FIRST_PAINT_MS = 500
+MAX_FRAME_MS = 100
+VIEWPORT = {"width": 1440, "height": 900}
+WHEEL_STEPS, JUMPS = 90, 60
+_SERVE = "import sys; from fasttrace.cli import main; sys.exit(main(['serve', '--port', '0', '--spool', sys.argv[1]]))"
+
+# From the click to the frame behind the one in which the rows are there; and what of it was the server's.
+FIRST_PAINT = """
+(id) => new Promise((done) => {
+  let start = 0;
+  const look = () => {
+    if (!document.querySelector(".waterfall .row")) return requestAnimationFrame(look);
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      const asked = performance.getEntriesByType("resource").find((one) => one.name.endsWith("api/trace/" + id));
+      done({ whole: performance.now() - start, server: asked.responseStart - asked.requestStart });
+    };
+    requestAnimationFrame(() => channel.port2.postMessage(null));
+  };
+  const link = document.querySelector(`a.trace[data-trace="${id}"]`);
+  link.addEventListener("click", () => { start = performance.now(); requestAnimationFrame(look); });
+  link.click();
+})
+"""
+
+RECORD = """
+() => {
+  const frames = (window.frames_ = []);
+  let last = performance.now();
+  const note = (now) => {
+    frames.push(now - last);
+    last = now;
+    window.noting = requestAnimationFrame(note);
+  };
+  requestAnimationFrame((now) => { last = now; window.noting = requestAnimationFrame(note); });
+}
+"""
+STOP = "() => { cancelAnimationFrame(window.noting); return window.frames_; }"
+
+# Each jump waits for its frame: to places all over the trace, which have nothing in common with the last one.
+JUMP = """
+async (jumps) => {
+  const box = document.querySelector(".waterfall");
+  for (let step = 0; step < jumps; step++) {
+    box.scrollTop = (box.scrollHeight - box.clientHeight) * ((step * 0.618) % 1);
+    await new Promise(requestAnimationFrame);
+  }
+}
+"""
+
+
+def write(spool: Path, rounds: int) -> tuple[list[str], str]:
+    """Traces to paint, one for each round, and one to scroll in; their ids."""
+    shop = Shop(spool)
+    painted = [large(shop, PAINTED) for _ in range(rounds)]
+    shop.close()
+    shop = Shop(spool)
+    scrolled = large(shop, SCROLLED)
+    shop.close()
+    return painted, scrolled
+
+
+@contextmanager
+def served(spool: Path) -> Iterator[str]:
+    """The address of ``fasttrace serve`` in a process of its own."""
+    process = subprocess.Popen([sys.executable, "-c", _SERVE, str(spool)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[1].rstrip("/")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def open_page(browser: Any, address: str) -> Any:
+    """A page in a context of its own: no cache, no history."""
+    page = browser.new_context(viewport=VIEWPORT).new_page()
+    page.goto(address)
+    return page
+
+
+def first_paint(browser: Any, base: str, trace_id: str) -> dict[str, float]:
+    """Milliseconds from the click to the screen, ``whole``, and those until the server's answer began, ``server``."""
+    page = open_page(browser, f"{base}/#/traces?q=trace.spans%3D{PAINTED}")
+    page.wait_for_selector(f'a.trace[data-trace="{trace_id}"]', timeout=120_000)
+    page.wait_for_timeout(400)  # the list has what it asked for
+    found: dict[str, float] = page.evaluate(FIRST_PAINT, trace_id)
+    page.context.close()
+    return found
+
+
+def frames(browser: Any, base: str, trace_id: str) -> dict[str, list[float]]:
+    """Milliseconds between frames: by the wheel, by jumps."""
+    page = open_page(browser, f"{base}/#/trace/{trace_id}")
+    page.wait_for_selector(".waterfall .row", timeout=120_000)
+    page.wait_for_timeout(1500)
+    page.mouse.move(700, 600)
+    found = {}
+    page.evaluate(RECORD)
+    for step in range(WHEEL_STEPS):
+        page.mouse.wheel(0, 400 + 40 * step)
+        page.wait_for_timeout(16)
+    found["wheel"] = page.evaluate(STOP)
+    page.evaluate(RECORD)
+    page.evaluate(JUMP, JUMPS)
+    found["jump"] = page.evaluate(STOP)
+    assert page.locator(".waterfall").evaluate("box => box.scrollTop > 0")
+    page.context.close()
+    return found
+
+
+def at(share: float, values: list[float]) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def report(base: str, painted: list[str], scrolled: str, browser: Any) -> list[str]:
+    """Measure and print; what is not as promised."""
+    broken = []
+    paints = [first_paint(browser, base, trace_id) for trace_id in painted]
+    whole = [paint["whole"] for paint in paints]
+    server = statistics.median(paint["server"] for paint in paints)
+    print(f"first paint of {PAINTED:,} spans: {statistics.median(whole):.0f} ms "
+          f"(from {min(whole):.0f} to {max(whole):.0f}; {server:.0f} of them until the server answers)")  # fmt: skip
+    if statistics.median(whole) > MAX_FIRST_PAINT_MS:
+        broken.append(f"first paint {statistics.median(whole):.0f} ms, promised {MAX_FIRST_PAINT_MS}")
+    rounds = [frames(browser, base, scrolled) for _ in painted]
+    for kind in ("wheel", "jump"):
+        worst = [max(found[kind]) for found in rounds]
+        every = [frame for found in rounds for frame in found[kind]]
+        print(f"{SCROLLED:,} spans by {kind}: worst frame {statistics.median(worst):.0f} ms (from {min(worst):.0f} to "
+              f"{max(worst):.0f}), 95 % within {at(0.95, every):.0f} ms, {len(every):,} frames")  # fmt: skip
+        if statistics.median(worst) > MAX_FRAME_MS:
+            broken.append(f"by {kind} the worst frame takes {statistics.median(worst):.0f} ms, promised {MAX_FRAME_MS}")
+    return broken
+
+
+def main() -> int:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7, help="fresh pages for each figure (default: 7)")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a promise is not kept")
+    arguments = parser.parse_args()
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        parser.error("no chromium here: apt install chromium, or name one in CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as temporary:
+        spool = Path(temporary) / "spool"
+        painted, scrolled = write(spool, arguments.rounds)
+        with served(spool) as base, sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            broken = report(base, painted, scrolled, browser)
+            browser.close()
+    if broken:
+        print("not as promised: " + "; ".join(broken))
+    return 1 if arguments.check and broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
