@@ -160,6 +160,47 @@ def test_folder_that_is_not_there_is_empty_and_stays_so_until_it_comes(tmp_path:
         assert (tmp_path / "none" / database.NAME).exists()
 
 
+def test_a_reader_that_began_without_a_folder_joins_the_index_that_somebody_else_has_made(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with Index(spool) as index:
+        assert (index.is_private, index.is_current) == (True, True)
+        put(spool, one(1, "a"))
+        with Index(spool) as other:
+            other.refresh()
+        assert not index.is_current
+        assert index.refresh() == 0  # the other one has read it
+        assert (index.is_private, index.is_current) == (False, True)
+        assert listed(index) == ["a"]
+
+
+@posix
+def test_a_reader_stays_private_beside_a_file_that_is_not_for_it(tmp_path: Path) -> None:
+    put(tmp_path, one(1, "a"))
+    (tmp_path / database.NAME).symlink_to(tmp_path / "elsewhere")
+    with Index(tmp_path) as index:
+        assert (index.is_private, index.is_current) == (True, True)
+        assert (index.refresh(), index.refresh()) == (1, 0)
+        assert index.is_current
+        (tmp_path / database.NAME).unlink()
+        assert not index.is_current
+        index.refresh()
+        assert (index.is_private, listed(index)) == (False, ["a"])
+
+
+@posix
+def test_a_folder_that_can_not_be_written_is_read_with_an_index_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, one(1, "a"))
+    with Index(tmp_path) as index:
+        index.refresh()
+    monkeypatch.setattr(database, "_can_hold_files", lambda _: False)  # root may write everywhere
+    with Index(tmp_path) as index:
+        assert (index.is_private, index.is_current, index.refresh()) == (True, True, 1)
+        monkeypatch.undo()
+        assert not index.is_current
+
+
 @posix
 def test_index_is_private_and_no_link_is_followed(tmp_path: Path) -> None:
     put(tmp_path / "a", one(1, "a"))

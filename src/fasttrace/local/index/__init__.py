@@ -56,8 +56,6 @@ class Index:
     @property
     def is_current(self) -> bool:
         """Whether its file is still the one of that name; ``refresh`` opens the new one."""
-        if self._inode is None:
-            return not os.access(self.directory, os.W_OK)
         return database.is_current(self.directory, self._inode)
 
     @property
@@ -77,7 +75,7 @@ class Index:
         can't be read.
         """
         with self._lock:
-            if not database.is_current(self.directory, self._inode):
+            if not self.is_current:
                 self._reopen()
             try:
                 return self._writer.refresh(progress)

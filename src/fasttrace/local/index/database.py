@@ -57,6 +57,8 @@ def unusable(directory: Path, error: sqlite3.Error) -> IndexUnusable:
 
 def _prepare(path: Path) -> tuple[int, int] | None:
     """See that there is a file of ours, mode 0600; None where there can be none."""
+    if not _can_hold_files(path.parent):
+        return None  # nor could SQLite put its own beside one that is there
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -66,17 +68,30 @@ def _prepare(path: Path) -> tuple[int, int] | None:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    ours = os.name == "nt" or status.st_uid == os.geteuid()
-    return (status.st_dev, status.st_ino) if ours and stat.S_ISREG(status.st_mode) else None
+    return (status.st_dev, status.st_ino) if _is_ours(status) else None
+
+
+def _can_hold_files(directory: Path) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and (os.name == "nt" or status.st_uid == os.geteuid())
 
 
 def is_current(directory: Path, inode: tuple[int, int] | None) -> bool:
-    """Whether the open file is still the one of that name; False, too, when there can be one now."""
+    """Whether the open file is still the one of that name.
+
+    Without an inode, which is of a file that nobody else sees: whether there can still be no other.
+    """
+    path = directory / NAME
     try:
-        status = os.lstat(directory / NAME)
+        status = os.lstat(path)
     except OSError:
-        return inode is None and not os.access(directory, os.W_OK)
-    return inode is None or (status.st_dev, status.st_ino) == inode
+        return inode is None and not _can_hold_files(directory)
+    if inode is None:
+        return not (_can_hold_files(directory) and _is_ours(status) and os.access(path, os.R_OK | os.W_OK))
+    return (status.st_dev, status.st_ino) == inode
 
 
 def delete(directory: Path) -> None:
