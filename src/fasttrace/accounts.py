@@ -41,6 +41,7 @@ def blank() -> dict[str, Any]:
         "last_export_time": None,
         "last_error": None,
         "last_error_time": None,
+        "stats_file_errors": 0,
         "thread_cpu_seconds": 0.0,
         "exporter": None,
         "destination": None,

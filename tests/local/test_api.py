@@ -133,6 +133,6 @@ def test_comparison_of_a_trace_with_itself_shows_no_change(index: Index) -> None
 
 
 def test_health_counts_what_there_is(index: Index) -> None:
-    found = sound(api.health(index))
+    found = sound(api.health(index))["index"]
     assert (found["traces"], found["spans"], found["segments"], found["unreadable"]) == (10, 35, 1, 0)
     assert found["first_ns"] == str(BASE_NS)

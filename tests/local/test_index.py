@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -339,6 +341,37 @@ def test_segments_go_by_age_and_by_bytes_but_none_that_is_being_written(tmp_path
         writer.shutdown(1)
         index.refresh()
         assert listed(index) == ["n9"]
+
+
+def test_indexes_of_older_versions_go_when_nobody_has_used_them_for_a_day(tmp_path: Path) -> None:
+    put(tmp_path, one(1, "a"))
+    names = [f"index-{number}.sqlite" for number in (1, 2, database.VERSION + 1)]
+    for name in [*names, "index-mine.sqlite"]:
+        path = tmp_path / name
+        with closing(sqlite3.connect(path)) as made:
+            made.execute("PRAGMA journal_mode=WAL")
+            made.execute("CREATE TABLE x (y)")
+        os.utime(path, (1, 1))
+    (tmp_path / "index-0.sqlite").write_bytes(b"damaged, and old" * 100)
+    os.utime(tmp_path / "index-0.sqlite", (1, 1))
+    old, young, newer = (tmp_path / name for name in names)
+    os.utime(young)
+
+    def left() -> list[bool]:
+        with Index(tmp_path) as index:
+            index.refresh()
+            assert listed(index) == ["a"]
+        return [path.exists() for path in (old, young, newer, tmp_path / "index-mine.sqlite")]
+
+    with closing(sqlite3.connect(old)) as used:
+        used.execute("SELECT * FROM x").fetchall()
+        for suffix in ("-wal", "-shm"):
+            os.utime(f"{old}{suffix}", (1, 1))
+        assert left() == [True, True, True, True]
+        assert used.execute("SELECT count(*) FROM x").fetchone() == (0,)
+    os.utime(old, (1, 1))
+    assert left() == [False, True, True, True]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(("index-0", "index-1"))]
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

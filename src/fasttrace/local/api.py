@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from fasttrace.local.diagnosis import findings
+from fasttrace.local.health import Losses, processes
 from fasttrace.local.index import Entry, Index, Listed
 from fasttrace.local.layout import layout
 from fasttrace.local.model import Node, Trace
@@ -325,5 +326,9 @@ def compare(index: Index, a: str, b: str) -> dict[str, Any]:
 
 
 def health(index: Index) -> dict[str, Any]:
-    """What there is on disk and what could not be read."""
-    return index.health()
+    """What there is on disk and what could not be read, how tracing goes in each process, and what they have lost."""
+    return {
+        "index": index.health(),
+        "processes": processes(index.directory),
+        "dropped": Losses(index.directory).to_dict(),
+    }

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from fasttrace._core.types import SpanData
 from fasttrace.export import segments
+from fasttrace.export.retention import prune
 from fasttrace.local.index import database, finding, reader
 from fasttrace.local.index.finding import TraceNotFound, is_trace_name
 from fasttrace.local.index.reader import Entry, Listed
-from fasttrace.local.index.retention import prune
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
 from fasttrace.local.search import Query, parse
