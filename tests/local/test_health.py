@@ -37,8 +37,10 @@ def test_costs_are_whatever_figures_there_are(tmp_path: Path) -> None:
     told(tmp_path, 1, cost={"microseconds_per_span": 0.9, "note": "text"}, own_cost_percent=0.2, thread_cpu_seconds=1.5)
     told(tmp_path, 2)
     second, first = health.processes(tmp_path)
-    assert first["cost"] == {"microseconds_per_span": 0.9, "own_cost_percent": 0.2, "thread_cpu_seconds": 1.5}
-    assert second["cost"] == {"thread_cpu_seconds": 0.0}
+    costs = {"microseconds_per_span": 0.9, "own_cost_percent": 0.2, "thread_cpu_seconds": 1.5}
+    assert first["cost"] == {**second["cost"], **costs}
+    assert second["cost"]["thread_cpu_seconds"] == 0.0
+    assert not set(costs) - {"thread_cpu_seconds"} & set(second["cost"])
 
 
 def test_losses_are_added_up_and_said_in_a_sentence(tmp_path: Path) -> None:

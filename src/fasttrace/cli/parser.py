@@ -204,7 +204,9 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument(
         "--requests", type=_count, default=60, metavar="N", help="requests before the verdict (default: 60)"
     )
-    demo.add_argument("--exit", action="store_true", help="end after the verdict instead of going on until Ctrl-C")
+    after = demo.add_mutually_exclusive_group()
+    after.add_argument("--exit", action="store_true", help="end after the verdict instead of going on until Ctrl-C")
+    after.add_argument("--serve", action="store_true", help="show it in the browser, too, as `fasttrace serve` does")
     demo.add_argument(
         "--concurrency", type=_count, default=32, metavar="N", help="requests in flight at the peak (default: 32)"
     )

@@ -52,6 +52,9 @@ def _tell(report: Report, one: ProcessStats) -> None:
     parts = [f"{stats['exported']:,} exported", f"{stats['queued']:,} of {stats['max_queue_spans']:,} queued"]
     parts += [f"{stats[name]:,} {name}" for name in ("held", "spooled") if stats[name]]
     parts += [f"{count:,} dropped ({reason})" for reason, count in one.dropped.items()]
+    for name, unit in (("span_cpu_microseconds", "µs of CPU a span"), ("cpu_percent", "% of its CPU time")):
+        if isinstance(figure := stats.get(name), int | float):
+            parts.append(f"{figure:.2g} {unit}")
     text = f"{one.service}, pid {one.pid}, {state}: {', '.join(parts)}"
     data: dict[str, Any] = {
         "service": one.service,
