@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fasttrace
+from fasttrace import accounts
 from fasttrace.errors import ConfigurationError
 from fasttrace.export import SpoolExporter, retention, segments, stats_file
 from fasttrace.export.base import Batch
@@ -107,7 +108,7 @@ def test_the_last_word_of_a_process_goes_with_the_spans_of_its_time(tmp_path: Pa
 
 
 def test_the_word_of_a_process_that_runs_stays(tmp_path: Path) -> None:
-    stats = {**fasttrace.stats(), "started": 1}
+    stats = {**accounts.blank(), "started": 1}
     running = stats_file.StatsFile(lambda: str(tmp_path), lambda: "shop", lambda: stats)
     running.write(at_once=True)
     (path,) = stats_file.paths(tmp_path)
