@@ -10,6 +10,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
+from fasttrace import config
 from fasttrace.cli.progress import Advance, progress
 from fasttrace.errors import FasttraceError
 from fasttrace.export import SpoolExporter
@@ -30,7 +31,8 @@ _GZIP = b"\x1f\x8b"
 def run(arguments: argparse.Namespace) -> int:
     """Read the files one after the other; 1 when one of them could not be read, whose beginning may have been taken."""
     index = Index(arguments.spool)
-    exporter = SpoolExporter(index.directory)
+    bounds = {name: config.from_environment(f"spool_{name}", os.environ) for name in ("max_bytes", "max_age")}
+    exporter = SpoolExporter(index.directory, **bounds)
     exporter.check()
     failed = False
     for path in arguments.files:

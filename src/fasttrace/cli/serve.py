@@ -37,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("--token: use 16 characters or more")
     if not is_loopback(arguments.host):
         token = token or secrets.token_urlsafe(24)
-    max_bytes, max_age = (
-        getattr(arguments, name) if hasattr(arguments, name) else config.from_environment(f"spool_{name}", os.environ)
+    bounds = {
+        name: getattr(arguments, name) if name in arguments else config.from_environment(f"spool_{name}", os.environ)
         for name in ("max_bytes", "max_age")
-    )
+    }
     directory = Store(arguments.spool).directory
     with suppress(OSError):  # one that can't be made is shown as empty
         segments.make_directory(os.fspath(directory))
@@ -48,10 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     receiver = None
     if arguments.otlp is not None:
         sockets.append(listen(arguments.host, arguments.otlp, "--otlp"))
-        receiver = Receiver(SpoolExporter(directory, max_bytes=max_bytes, max_age=max_age))
+        receiver = Receiver(SpoolExporter(directory, **bounds))
 
     def tidy(index: Index) -> None:
-        index.prune(max_bytes=max_bytes, max_age=max_age)
+        index.prune(**bounds)
 
     app = build(lambda: Index(arguments.spool), receiver=receiver, token=token, tidy=tidy)
     address = _address(arguments.host, sockets[0])

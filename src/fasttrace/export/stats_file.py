@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX, SUFFIX = "stats-", ".json"
 EVERY_SECONDS = 1.0
+# What the end of the process waits for a thread that hangs on a disk.
+LOCK_SECONDS = 0.5
 # Larger ones are not ours.
 MAX_BYTES = 64 * 1024
 # Without a change in these there is nothing to say.
@@ -55,7 +57,8 @@ class StatsFile:
 
     def prepare(self) -> None:
         """Import what is needed, while a fork would wait for it."""
-        import json  # noqa: F401
+        if self._directory() is not None:
+            import json  # noqa: F401
 
     def after_fork_in_child(self) -> None:
         """The file and its lock are the parent's."""
@@ -64,15 +67,18 @@ class StatsFile:
 
     def write(self, *, at_once: bool = False, ended: bool = False) -> None:
         """Say what has changed, at most once a second unless ``at_once``; ``ended`` says it for the last time."""
-        with self._lock:
+        if not self._lock.acquire(timeout=LOCK_SECONDS):
+            self.errors += 1
+            return
+        try:
             now = time.monotonic()
-            if now < self._due and not (at_once or ended):
-                return
-            self._due = now + EVERY_SECONDS
-            try:
+            if at_once or ended or now >= self._due:
+                self._due = now + EVERY_SECONDS
                 self._say(ended)
-            except Exception:
-                self.errors += 1
+        except Exception:
+            self.errors += 1
+        finally:
+            self._lock.release()
 
     def _say(self, ended: bool) -> None:
         directory = self._directory()
