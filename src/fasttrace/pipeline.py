@@ -551,11 +551,11 @@ class Pipeline:
             "queued": ring.depth_spans,
             "sampled_out": sampled_out,
             "sampler_errors": counters["sampler_errors"],
+            "stats_file_errors": 0 if self.stats_file is None else self.stats_file.errors,
             "dropped": {**found["dropped"], **dropped, **self.delivery.dropped},
             "queued_bytes": ring.depth_bytes,
             "max_queue_spans": ring.max_spans,
             "max_queue_bytes": ring.max_bytes,
-            "stats_file_errors": 0 if self.stats_file is None else self.stats_file.errors,
             "thread_cpu_seconds": self.thread_cpu_seconds,
             **self.delivery.stats(),
         }

@@ -444,9 +444,9 @@ def stats() -> dict[str, Any]:
     ``retried_ambiguous``: spans that were sent again though they may have arrived; no others can arrive twice.
     ``undelivered``: spans that wait on disk in the care of this process, those that earlier ones left included.
     ``replayed``, ``replay_dropped``: of those that earlier ones left, delivered and lost.
+    ``stats_file_errors``: how often these figures could not be written beside the spool.
     ``away``: whether the receiver does not answer, so that spans go to disk.
     ``last_export_time``, ``last_error_time``: seconds since 1970; ``last_error``: text; None for never.
-    ``stats_file_errors``: how often these figures could not be written beside the spool.
     ``thread_cpu_seconds``: what the background thread has cost, as of its last round.
     ``exporter``: its class; ``destination``: its endpoint, user name, password and query masked, or its folder or file.
     ``implementation``: of the core, ``cython`` or ``python``.
