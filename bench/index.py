@@ -20,7 +20,6 @@ from pathlib import Path
 
 import fasttrace
 from fasttrace.export import SpoolExporter
-from fasttrace.local import api
 from fasttrace.local.index import Index
 
 # Of CPU time: a second by the clock depends on who else is at work.
@@ -192,7 +191,7 @@ def report(directory: Path, check: bool) -> int:
         started, worked = time.perf_counter(), time.process_time()
         spans = index.refresh()
         seconds, worked = time.perf_counter() - started, time.process_time() - worked
-        health = api.health(index)
+        health = index.health()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     rate = spans / seconds
     print(f"{spans:,} spans, {health['traces']:,} traces, {health['spool_bytes'] / 1e6:.0f} MB of segments")

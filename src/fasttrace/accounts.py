@@ -39,6 +39,7 @@ def blank() -> dict[str, Any]:
         "undelivered": 0,
         "replayed": 0,
         "replay_dropped": 0,
+        "stats_file_errors": 0,
         "away": False,
         "last_export_time": None,
         "last_error": None,

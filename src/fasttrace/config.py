@@ -124,19 +124,33 @@ def size(value: Any) -> int:
     return value
 
 
-_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
+_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(value: Any) -> float:
-    """Seconds: a number of 0 or more, or one with ms, s, m or h."""
+    """Seconds: a number of 0 or more, or one with ms, s, m, h or d."""
     if isinstance(value, str):
         word = value.strip().lower()
-        number = word.rstrip("msinh ")
+        number = word.rstrip("msinhd ")
         factor = _UNITS.get(word[len(number) :].strip())
         value = float(number) * factor if factor and number.replace(".", "", 1).isdigit() and number.isascii() else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
         raise ValueError("a time of 0 or more, such as 1, 0.5, 500ms or 2s")
     return float(value)
+
+
+def age(value: Any) -> float | None:
+    """Seconds above 0, as ``seconds`` takes them; None for ``none``."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    accepted = "a time above 0, such as 12h or 7d, or none"
+    try:
+        found = seconds(value)
+    except ValueError:
+        raise ValueError(accepted) from None
+    if not found:
+        raise ValueError(accepted)
+    return found
 
 
 def milliseconds(value: Any) -> float:
@@ -388,6 +402,13 @@ SETTINGS = (
         "what the spool may take; oldest first out",
     ),
     Setting(
+        "spool_max_age",
+        age,
+        7 * 86400.0,
+        (("FASTTRACE_SPOOL_MAX_AGE", age),),
+        "how long spans stay in the spool, such as 12h or 7d; none: as long as there is room",
+    ),
+    Setting(
         "undelivered_dir",
         text,
         None,
@@ -495,6 +516,7 @@ class Settings:
     baggage_attributes: tuple[str, ...]
     spool_dir: str | None
     spool_max_bytes: int
+    spool_max_age: float | None
     undelivered_dir: str | None
     undelivered_max_bytes: int
     flush_on_sigterm: bool

@@ -46,6 +46,12 @@ _FIGURES = (
         "When a batch last arrived; absent for never.",
     ),
     ("last_error_timestamp_seconds", "gauge", "last_error_time", "When something last went wrong; absent for never."),
+    (
+        "stats_file_errors_total",
+        "counter",
+        "stats_file_errors",
+        "How often these figures could not be written beside the spool.",
+    ),
     ("thread_cpu_seconds_total", "counter", "thread_cpu_seconds", "CPU time of the background thread."),
     ("cpu_seconds_total", "counter", "cpu_seconds", "CPU time of tracing: spans, and the background thread."),
     ("cpu_percent", "gauge", "cpu_percent", "Its share of the CPU time of the process, since tracing was configured."),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fasttrace.delivery import Outcome
     from fasttrace.export.base import Exporter
+    from fasttrace.export.stats_file import StatsFile
     from fasttrace.export.undelivered import Undelivered
     from fasttrace.held import Held
 
@@ -49,8 +50,8 @@ class Pipeline:
 
     ``resource`` is called for the resource's attributes at the start and again in a forked child;
     ``undelivered`` keeps what the exporter can't deliver, ``held`` the traces that tail rules may still keep.
-    ``tick`` is called by the thread, about once a second while there is something to do. Times are in seconds, sizes
-    in bytes.
+    ``tick`` is called by the thread, about once a second while there is something to do, and ``stats_file`` written.
+    Times are in seconds, sizes in bytes.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Pipeline:
         undelivered: Undelivered | None = None,
         held: Held | None = None,
         tick: Callable[[], None] | None = None,
+        stats_file: StatsFile | None = None,
         max_batch_spans: int = 512,
         max_batch_bytes: int = 1024 * 1024,
         schedule_delay: float = 1.0,
@@ -75,6 +77,7 @@ class Pipeline:
         self.exporter = exporter
         self.delivery = Delivery(exporter, undelivered)
         self.held = held
+        self.stats_file = stats_file
         self._tick = tick
         self.max_batch_spans = max_batch_spans
         self.max_batch_bytes = max_batch_bytes
@@ -89,6 +92,7 @@ class Pipeline:
     def _reset(self) -> None:
         """A process starts with no thread, no waiters and new locks."""
         self._resource_bytes: bytes | None = None
+        self.service_name = ""  # as the resource has it, once it is known
         self._encoded_scopes: list[tuple[bytes, str]] = []
         # Guards the start and the stop of the thread, the waiters and the batch in flight; held for a few lines only.
         # Re-entrant, because a signal handler or a finaliser may end a span in the middle of them.
@@ -184,9 +188,11 @@ class Pipeline:
             cost.count()
             for waiter in waiters:
                 waiter.release(served=True)
+            self._write_stats()
             if not self._waiting:
                 idle += 1
                 if idle > IDLE_ROUNDS:
+                    self._write_stats(at_once=True)
                     # From here on the next finished span calls start(), which wakes this thread.
                     recorder.consumer_running = False
                     if self._waiting:
@@ -229,6 +235,11 @@ class Pipeline:
             except RuntimeError:
                 pass  # no new threads at interpreter exit, which sends what is kept
         return kept
+
+    def _write_stats(self, *, at_once: bool = False, ended: bool = False) -> None:
+        """Tell the readers of the spool how it goes; who sent nothing yet has nothing to tell."""
+        if self.stats_file is not None and self._prepared:
+            self.stats_file.write(at_once=at_once, ended=ended)
 
     def _tell_of_drops(self) -> None:
         """A line about spans that found the queue full since the last one."""
@@ -279,6 +290,8 @@ class Pipeline:
             self._prepared = True
             if self._resource_bytes is None:
                 self._resource_bytes = self._encoded_resource()
+            if self.stats_file is not None:
+                self.stats_file.prepare()
             try:
                 prepare = getattr(self.exporter, "prepare", None)
                 if prepare is not None:
@@ -310,7 +323,9 @@ class Pipeline:
     def _encoded_resource(self) -> bytes:
         """The resource as OTLP; a detector that fails costs its attributes, not the spans."""
         try:
-            return otlp.encode_attributes(self._resource())
+            resource = self._resource()
+            self.service_name = str(resource.get("service.name", ""))
+            return otlp.encode_attributes(resource)
         except Exception as error:
             _log.warning("resource", "spans are sent without a resource: %s: %s", type(error).__name__, error)
             return b""
@@ -439,6 +454,7 @@ class Pipeline:
             self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
             self._keep_leftovers()
             self._call_exporter("shutdown", max(0.0, begin + timeout - time.monotonic()))
+            self._write_stats(ended=True)
         return done
 
     def _stop(self, deadline: float) -> bool:
@@ -509,6 +525,8 @@ class Pipeline:
         self.delivery.after_fork_in_child()
         if self.held is not None:
             self.held.after_fork_in_child()
+        if self.stats_file is not None:
+            self.stats_file.after_fork_in_child()
         self.recorder.consumer_running = False
         self._reset()
 
@@ -536,6 +554,7 @@ class Pipeline:
             "detail_spans": counters["detail_spans"],
             "detail_attributes": counters["detail_attributes"],
             "sampler_errors": counters["sampler_errors"],
+            "stats_file_errors": 0 if self.stats_file is None else self.stats_file.errors,
             "dropped": {**found["dropped"], **dropped, **self.delivery.dropped},
             "queued_bytes": ring.depth_bytes,
             "max_queue_spans": ring.max_spans,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fasttrace._core import SpanLimits
     from fasttrace.export.base import Exporter
+    from fasttrace.export.stats_file import StatsFile
     from fasttrace.export.undelivered import Undelivered
     from fasttrace.held import Held
     from fasttrace.propagation.base import Propagator
@@ -112,6 +113,7 @@ class TracerProvider:
             undelivered=_undelivered(self.exporter, settings),
             held=None if plan is None else _held(self.recorder, plan),
             tick=self._governor.tick,
+            stats_file=_stats_file(self),
             max_batch_spans=settings.max_batch_spans,
             max_batch_bytes=settings.max_batch_bytes,
             schedule_delay=settings.schedule_delay,
@@ -233,6 +235,17 @@ def _held(recorder: Recorder, plan: Plan) -> Held:
     recorder.tail_rules = plan.core_rules
     recorder.record_unsampled = True
     return Held(recorder.ring, Store(rules=plan.store_rules, reasons=plan.reasons), plan.reasons)
+
+
+def _stats_file(provider: TracerProvider) -> StatsFile:
+    """What tells the readers of a spool how the provider is doing, while its exporter writes to one."""
+    from fasttrace.export.spool import SpoolExporter
+    from fasttrace.export.stats_file import StatsFile
+
+    def directory() -> str | None:
+        return provider.exporter.directory if isinstance(provider.exporter, SpoolExporter) else None
+
+    return StatsFile(directory, lambda: provider.pipeline.service_name, provider.stats)
 
 
 def _trace_number(trace_id: int | str) -> int:
@@ -463,6 +476,7 @@ def stats() -> dict[str, Any]:
     ``retried_ambiguous``: spans that were sent again though they may have arrived; no others can arrive twice.
     ``undelivered``: spans that wait on disk in the care of this process, those that earlier ones left included.
     ``replayed``, ``replay_dropped``: of those that earlier ones left, delivered and lost.
+    ``stats_file_errors``: how often these figures could not be written beside the spool.
     ``away``: whether the receiver does not answer, so that spans go to disk.
     ``last_export_time``, ``last_error_time``: seconds since 1970; ``last_error``: text; None for never.
     ``span_cpu_microseconds``: the CPU time that the start and the end of a span take their threads, the mean of those

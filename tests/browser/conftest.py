@@ -93,6 +93,12 @@ class Watched:
 
 
 @pytest.fixture
+def watch() -> type[Watched]:
+    """For a page over a server of one's own."""
+    return Watched
+
+
+@pytest.fixture
 def watched(chromium: Any, served: tuple[Any, dict[str, str]], request: pytest.FixtureRequest) -> Iterator[Watched]:
     found = Watched(chromium, served[0].url, **getattr(request, "param", {}))
     yield found

@@ -3,85 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from building import build, copy_of, wheel_of
 
 ROOT = Path(__file__).parents[2]
 MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", "build", "dist", "*.so", "*.egg-info", "__pycache__", ".hypothesis", ".*_cache", ".fasttrace"
-)
-
 pytestmark = [pytest.mark.build, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def only_where_the_compiler_is(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--impl") == "python":
-        pytest.skip("builds are tested in the compiled leg")
-
-
-def build(source: Path, into: Path, what: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """``python -m build`` with the tools that are installed here."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTTRACE_")}
-    command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", str(into), str(source)]
-    return subprocess.run(
-        command, env={**environment, **variables}, capture_output=True, text=True, check=False, timeout=500
-    )
-
-
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the source tree as a clone has it."""
-    folder = tmp_path_factory.mktemp("tree") / "fasttrace"
-    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist, unpacked."""
-    folder = tmp_path_factory.mktemp("sdist")
-    run = build(tree, folder, "sdist")
-    assert run.returncode == 0, run.stdout + run.stderr
-    (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as file:
-        file.extractall(folder, filter="data")
-    archive.unlink()
-    (unpacked,) = folder.iterdir()
-    return unpacked
-
-
-def wheel_of(source: Path, folder: Path, **variables: str) -> Path:
-    run = build(source, folder, "wheel", **variables)
-    assert run.returncode == 0, run.stdout + run.stderr
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="session")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheel_of(sdist, tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="session")
-def pure_wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheel_of(
-        copy_of(sdist, tmp_path_factory), tmp_path_factory.mktemp("pure"), FASTTRACE_BUILD="pure", CC="false"
-    )
-
-
-def copy_of(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist as it came, without what another build left in it."""
-    folder = tmp_path_factory.mktemp("copy") / "fasttrace"
-    shutil.copytree(sdist, folder, ignore=LEFT_OUT)
-    return folder
 
 
 def run_from(wheel: Path, folder: Path, code: str) -> str:

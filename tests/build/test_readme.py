@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.build
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="once is enough")
-def test_one_command_sets_up_and_runs_the_demo(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--impl") == "python":
-        pytest.skip("the README builds the compiled core")
+def test_one_command_sets_up_and_runs_the_demo(tmp_path: Path) -> None:
     section = (ROOT / "README.md").read_text().partition("## See it work")[2]
     match = re.search(r"```sh\n(.+?)\n```", section, re.DOTALL)
     assert match is not None

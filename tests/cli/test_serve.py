@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -98,6 +99,45 @@ def test_a_spool_that_is_not_there_yet_fills_up(tmp_path: Path) -> None:
                 break
         assert [trace["name"] for trace in found] == ["hello"]
     assert os.stat(tmp_path / "later").st_mode & 0o777 == 0o700
+
+
+def test_what_is_too_old_or_too_much_goes_by_itself(spool: Path) -> None:
+    def finished(age: float) -> Path:
+        path = spool / f"{time.time_ns() - int(age * 1e9):020d}-1-00000000.spool"
+        path.write_bytes(bytes(3000))
+        os.utime(path, (time.time() - age, time.time() - age))
+        return path
+
+    def left(*options: str) -> list[bool]:
+        paths = [finished(8 * 86400.0), finished(7200.0), finished(1800.0)]
+        with serving(spool, *options) as (_process, address):
+            for _ in range(200):  # the first look deletes, and brings the index up to date
+                with urllib.request.urlopen(address + "api/health", timeout=30) as answer:
+                    if json.load(answer)["index"]["traces"] == 3:
+                        break
+        found = [path.exists() for path in paths]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return found
+
+    assert left() == [False, True, True]
+    assert left("--max-age", "none") == [True, True, True]
+    assert left("--max-age", "1h") == [False, False, True]
+    assert left("--max-age", "none", "--max-bytes", "8k") == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-age", "soon"], "argument --max-age: 'soon': use a time above 0, such as 12h or 7d, or none"),
+        (["--max-bytes", "0"], "argument --max-bytes: '0': use a size in bytes of at least 1"),
+    ],
+)
+def test_a_bound_that_is_none_is_refused(options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "fasttrace", "serve", *options]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 2
+    assert said in run.stderr
 
 
 @pytest.mark.parametrize(

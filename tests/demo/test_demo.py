@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,45 @@ def test_services_stop_with_the_demo_however_it_ends(tmp_path: Path, number: int
         process.wait()
         process.communicate()
     assert until_gone(tmp_path)
+
+
+def test_what_to_do_next_names_the_commands_that_show_more(run: Run) -> None:
+    slowest = max(run.traces.values(), key=lambda trace: trace.duration_ns)
+    after = run.process.stdout.partition("\nNext:\n")[2]
+    commands = [line.split("  ")[1] for line in after.splitlines() if line.startswith("  fasttrace ")]
+    spool = f" --spool {run.spool}"
+    words = (f"show {slowest.trace_id[:8]}", "ls --slow", "ls --errors", "top", "map", "serve --open")
+    assert commands == [f"fasttrace {word}{spool}" for word in words]
+
+
+def test_the_page_is_there_as_long_as_the_shop_is_open(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("--requests", "3", "--serve", "--spool", str(tmp_path)),
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=environment(),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            page = next(line.split()[-1] for line in process.stdout if "the page is at " in line)
+            link = next(line.strip() for line in process.stdout if line.startswith(f"  {page}#/trace/"))
+            with urllib.request.urlopen(page, timeout=30) as answer:
+                assert b"fasttrace" in answer.read()
+            trace_id = link.rpartition("/")[2]
+            for _ in range(200):  # the index may be a moment behind
+                with urllib.request.urlopen(f"{page}api/traces", timeout=30) as answer:
+                    listed = [trace["trace_id"] for trace in json.load(answer)["traces"]]
+                if trace_id in listed:
+                    break
+            assert trace_id in listed
+            process.send_signal(signal.SIGINT)
+            assert "All services stopped." in process.stdout.read()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(page, timeout=30)
 
 
 def test_port_in_use_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:

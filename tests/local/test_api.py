@@ -179,6 +179,6 @@ def test_rates_are_over_the_time_that_is_asked_for_as_far_as_there_are_traces(
 
 
 def test_health_counts_what_there_is(index: Index) -> None:
-    found = sound(api.health(index))
+    found = sound(api.health(index))["index"]
     assert (found["traces"], found["spans"], found["segments"], found["unreadable"]) == (10, 35, 1, 0)
     assert found["first_ns"] == str(BASE_NS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,47 @@ def test_folder_that_is_not_there_is_empty_and_stays_so_until_it_comes(tmp_path:
         assert (tmp_path / "none" / database.NAME).exists()
 
 
+def test_a_reader_that_began_without_a_folder_joins_the_index_that_somebody_else_has_made(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with Index(spool) as index:
+        assert (index.is_private, index.is_current) == (True, True)
+        put(spool, one(1, "a"))
+        with Index(spool) as other:
+            other.refresh()
+        assert not index.is_current
+        assert index.refresh() == 0  # the other one has read it
+        assert (index.is_private, index.is_current) == (False, True)
+        assert listed(index) == ["a"]
+
+
+@posix
+def test_a_reader_stays_private_beside_a_file_that_is_not_for_it(tmp_path: Path) -> None:
+    put(tmp_path, one(1, "a"))
+    (tmp_path / database.NAME).symlink_to(tmp_path / "elsewhere")
+    with Index(tmp_path) as index:
+        assert (index.is_private, index.is_current) == (True, True)
+        assert (index.refresh(), index.refresh()) == (1, 0)
+        assert index.is_current
+        (tmp_path / database.NAME).unlink()
+        assert not index.is_current
+        index.refresh()
+        assert (index.is_private, listed(index)) == (False, ["a"])
+
+
+@posix
+def test_a_folder_that_can_not_be_written_is_read_with_an_index_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, one(1, "a"))
+    with Index(tmp_path) as index:
+        index.refresh()
+    monkeypatch.setattr(database, "_can_hold_files", lambda _: False)  # root may write everywhere
+    with Index(tmp_path) as index:
+        assert (index.is_private, index.is_current, index.refresh()) == (True, True, 1)
+        monkeypatch.undo()
+        assert not index.is_current
+
+
 @posix
 def test_index_is_private_and_no_link_is_followed(tmp_path: Path) -> None:
     put(tmp_path / "a", one(1, "a"))
@@ -298,6 +341,37 @@ def test_segments_go_by_age_and_by_bytes_but_none_that_is_being_written(tmp_path
         writer.shutdown(1)
         index.refresh()
         assert listed(index) == ["n9"]
+
+
+def test_indexes_of_older_versions_go_when_nobody_has_used_them_for_a_day(tmp_path: Path) -> None:
+    put(tmp_path, one(1, "a"))
+    names = [f"index-{number}.sqlite" for number in (1, 2, database.VERSION + 1)]
+    for name in [*names, "index-mine.sqlite"]:
+        path = tmp_path / name
+        with closing(sqlite3.connect(path)) as made:
+            made.execute("PRAGMA journal_mode=WAL")
+            made.execute("CREATE TABLE x (y)")
+        os.utime(path, (1, 1))
+    (tmp_path / "index-0.sqlite").write_bytes(b"damaged, and old" * 100)
+    os.utime(tmp_path / "index-0.sqlite", (1, 1))
+    old, young, newer = (tmp_path / name for name in names)
+    os.utime(young)
+
+    def left() -> list[bool]:
+        with Index(tmp_path) as index:
+            index.refresh()
+            assert listed(index) == ["a"]
+        return [path.exists() for path in (old, young, newer, tmp_path / "index-mine.sqlite")]
+
+    with closing(sqlite3.connect(old)) as used:
+        used.execute("SELECT * FROM x").fetchall()
+        for suffix in ("-wal", "-shm"):
+            os.utime(f"{old}{suffix}", (1, 1))
+        assert left() == [True, True, True, True]
+        assert used.execute("SELECT count(*) FROM x").fetchone() == (0,)
+    os.utime(old, (1, 1))
+    assert left() == [False, True, True, True]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(("index-0", "index-1"))]
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

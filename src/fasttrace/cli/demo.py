@@ -22,4 +22,5 @@ def run(arguments: argparse.Namespace) -> int:
         rate=arguments.rate,
         port=arguments.port,
         exit_after=arguments.exit,
+        serve=arguments.serve,
     ).run()

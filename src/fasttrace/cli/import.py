@@ -10,6 +10,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fasttrace import config
 from fasttrace.cli.opening import print_json
 from fasttrace.cli.progress import Advance, progress
 from fasttrace.errors import FasttraceError
@@ -31,7 +32,8 @@ _GZIP = b"\x1f\x8b"
 def run(arguments: argparse.Namespace) -> int:
     """Read the files one after the other; 1 when one of them could not be read, whose beginning may have been taken."""
     index = Index(arguments.spool)
-    exporter = SpoolExporter(index.directory)
+    bounds = {name: config.from_environment(f"spool_{name}", os.environ) for name in ("max_bytes", "max_age")}
+    exporter = SpoolExporter(index.directory, **bounds)
     exporter.check()
     found = [_report(path, arguments.format, exporter) for path in arguments.files]
     exporter.shutdown(1)

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from fasttrace.cli.opening import open_index, print_json, say_nothing_found
+from fasttrace.cli.warnings import LossesTold
 from fasttrace.local import api
 from fasttrace.local.search import parse
 
@@ -15,10 +16,12 @@ def run(arguments: argparse.Namespace) -> int:
     query = " ".join([*arguments.query, *(["trace.errors>0"] if arguments.errors else [])])
     parse(query)  # before anything is read
     index = open_index(arguments)
+    losses = LossesTold(index.directory)
     order = "slowest" if arguments.slow else "newest"
     if arguments.json:
         found = api.traces(index, query, arguments.limit, order=order)["traces"]
         print_json(found if arguments.slow else found[::-1])
+        losses.tell()
         return 0
     from fasttrace.local.listing import render_list
     from fasttrace.local.terminal import pen_for, print_lines
@@ -30,4 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
     elif following:
         of = f" of {total:,}" if total is not None else ""
         print(f"{len(rows):,}{of} traces in {index.label}; --limit shows more", file=sys.stderr)
+    losses.tell()
     return 0

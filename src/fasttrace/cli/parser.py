@@ -117,6 +117,28 @@ def _time(text: str) -> float:
     return float(_read(reading.seconds, text))
 
 
+def _size(text: str) -> int:
+    """A number of bytes."""
+    from fasttrace import config
+
+    return int(_as_setting(config.size, text))
+
+
+def _age(text: str) -> float | None:
+    """A time, or none."""
+    from fasttrace import config
+
+    found: float | None = _as_setting(config.age, text)
+    return found
+
+
+def _as_setting(read: Any, text: str) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: use {error}") from None
+
+
 def _percent(text: str) -> float:
     """A share that may be above 1: 10%, 0.1, 250%."""
     try:
@@ -184,7 +206,9 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument(
         "--requests", type=_count, default=60, metavar="N", help="requests before the verdict (default: 60)"
     )
-    demo.add_argument("--exit", action="store_true", help="end after the verdict instead of going on until Ctrl-C")
+    after = demo.add_mutually_exclusive_group()
+    after.add_argument("--exit", action="store_true", help="end after the verdict instead of going on until Ctrl-C")
+    after.add_argument("--serve", action="store_true", help="show it in the browser, too, as `fasttrace serve` does")
     demo.add_argument(
         "--concurrency", type=_count, default=32, metavar="N", help="requests in flight at the peak (default: 32)"
     )
@@ -380,6 +404,20 @@ def _add_serve(commands: Any) -> None:
     )
     serve.add_argument(
         "--otlp", type=_port, metavar="PORT", help="receive OTLP/HTTP here, too; exporters send to 4318 by default"
+    )
+    serve.add_argument(
+        "--max-bytes",
+        type=_size,
+        default=argparse.SUPPRESS,
+        metavar="SIZE",
+        help="delete the oldest spans beyond it, such as 2GiB (default: FASTTRACE_SPOOL_MAX_BYTES, or 512MiB)",
+    )
+    serve.add_argument(
+        "--max-age",
+        type=_age,
+        default=argparse.SUPPRESS,
+        metavar="TIME",
+        help="delete spans that are older, such as 12h; none keeps them (default: FASTTRACE_SPOOL_MAX_AGE, or 7d)",
     )
     serve.add_argument("--open", action="store_true", help="open the page in the browser")
     serve.add_argument(

@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         if (error.name or "").startswith("fasttrace"):
             raise
         raise MissingExtraError("fasttrace serve", "viewer") from error
+    from fasttrace import config
     from fasttrace.export import segments
     from fasttrace.export.spool import SpoolExporter
     from fasttrace.local.index import Index
@@ -37,6 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("--token: use 16 characters or more")
     if not is_loopback(arguments.host):
         token = token or secrets.token_urlsafe(24)
+    bounds = {
+        name: getattr(arguments, name) if name in arguments else config.from_environment(f"spool_{name}", os.environ)
+        for name in ("max_bytes", "max_age")
+    }
     directory = Store(arguments.spool).directory
     with suppress(OSError):  # one that can't be made is shown as empty
         segments.make_directory(os.fspath(directory))
@@ -44,8 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     receiver = None
     if arguments.otlp is not None:
         sockets.append(listen(arguments.host, arguments.otlp, "--otlp"))
-        receiver = Receiver(SpoolExporter(directory))
-    app = build(lambda: Index(arguments.spool), receiver=receiver, token=token)
+        receiver = Receiver(SpoolExporter(directory, **bounds))
+
+    def tidy(index: Index) -> None:
+        index.prune(**bounds)
+
+    app = build(lambda: Index(arguments.spool), receiver=receiver, token=token, tidy=tidy)
     address = _address(arguments.host, sockets[0])
 
     def announce() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from fasttrace.cli.opening import print_json
+from fasttrace.cli.warnings import LossesTold
 from fasttrace.local.api import listed
 from fasttrace.local.following import Following
 from fasttrace.local.search import parse
@@ -28,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     left = arguments.count
     if not arguments.json and sys.stderr.isatty():
         print(f"fasttrace: following {store.label}; Ctrl-C ends it", file=sys.stderr)
+    losses = LossesTold(store.directory)
     while until is None or time.monotonic() < until:
+        losses.tell()
         for summary in following.poll():
             write(summary)
             if left is not None:

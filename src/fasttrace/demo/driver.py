@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import httpx
 
@@ -15,6 +16,7 @@ from fasttrace._version import __version__
 from fasttrace.demo import READY_PATH
 from fasttrace.demo.live import Live
 from fasttrace.demo.load import Answer, wave
+from fasttrace.demo.page import Page
 from fasttrace.demo.processes import DemoError, Shop
 from fasttrace.errors import SpoolError
 from fasttrace.export import SpoolExporter
@@ -37,7 +39,8 @@ class Demo:
 
     ``spool`` is a directory or None for the default, ``requests`` how many are sent before the
     verdict, ``concurrency`` how many are in flight at the peak, ``rate`` the most per second or None,
-    ``port`` the gateway's or 0 for any, ``exit_after`` whether to end after the verdict.
+    ``port`` the gateway's or 0 for any, ``exit_after`` whether to end after the verdict, ``serve`` whether to
+    show the page meanwhile.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Demo:
         rate: float | None = None,
         port: int = 0,
         exit_after: bool = False,
+        serve: bool = False,
     ) -> None:
         self.store = Store(spool)
         self.requests = requests
@@ -56,10 +60,12 @@ class Demo:
         self.rate = rate
         self.port = port
         self.exit_after = exit_after
+        self.serve = serve
         self.answers: list[Answer] = []
         self.started = time.monotonic()
         self._option = "" if spool is None else f" --spool {shlex.quote(spool)}"
         self._pen: Pen = pen_for(sys.stdout)
+        self._page = ""
         self._verdict_given = False
         self._signal = 0
 
@@ -69,7 +75,11 @@ class Demo:
         shop = Shop(self.store.directory.resolve(), self.port)
         self._say(f"fasttrace {__version__} · a shop of {plural(len(shop.ports), 'service')} on this machine", "bold")
         self._say(f"gateway at {shop.url('gateway')}/checkout · spans go to {self.store.label}")
-        asyncio.run(self._until_signal(shop))
+        with ExitStack() as stack:
+            if self.serve:
+                self._page = stack.enter_context(Page(shop.spool)).url
+                self._say(f"the page is at {self._page}", "")
+            asyncio.run(self._until_signal(shop))
         self._summary()
         if self._signal == signal.SIGINT and self._verdict_given:
             return 0
@@ -128,10 +138,21 @@ class Demo:
         pen = self._pen
         self._say(f"\nThe slowest of {plural(self.requests, 'request')}:\n", "bold")
         print_lines([*render_trace(slowest, pen), pen.line(), *render_diagnosis(diagnose(traces), pen)])
-        commands = [f"fasttrace show {slowest.trace_id[:8]}", "fasttrace ls --slow", "fasttrace ls --errors"]
+        self._next(slowest.trace_id)
+
+    def _next(self, trace_id: str) -> None:
+        show = f"show {trace_id[:8]}"
+        meanings = {show: "this waterfall again", "ls --slow": "the slowest traces", "ls --errors": "the failed ones",
+                    "top": "what takes the time", "map": "who calls whom"}  # fmt: skip
+        if not self._page:
+            meanings["serve --open"] = "all of it in the browser"
         self._say("\nNext:")
-        for command in commands:
-            self._say(f"  {command}{self._option}", "")
+        width = max(len(command) for command in meanings)
+        for command, meaning in meanings.items():
+            text = f"  fasttrace {command}{self._option}"
+            print_lines([self._pen.line((text, ""), (f"{'':<{width - len(command)}}  {meaning}", QUIET))])
+        if self._page:
+            self._say(f"  {self._page}#/trace/{trace_id}", "")
 
     def _summary(self) -> None:
         if not self.answers:

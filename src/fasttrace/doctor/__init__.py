@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from fasttrace import config
-from fasttrace.doctor import destination, settings, storage
+from fasttrace.doctor import destination, processes, settings, storage
 from fasttrace.doctor.report import Report
 
 __all__ = ["Report", "examine"]
@@ -26,5 +26,6 @@ def examine(*, spool: str | None = None, offline: bool = False, timeout: float =
     found = settings.examine_settings(report, problems, spool)
     exporter = destination.examine_destination(report, found, offline=offline, timeout=timeout)
     storage.examine_spool(report, found)
+    processes.examine_processes(report, found)
     storage.examine_undelivered(report, found, exporter)
     return report

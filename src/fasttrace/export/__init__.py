@@ -39,7 +39,7 @@ def create(name: str, settings: Settings) -> Exporter:
     if name == "otlp":
         return OTLPExporter()
     if name == "spool":
-        spool = SpoolExporter(settings.spool_dir, max_bytes=settings.spool_max_bytes)
+        spool = SpoolExporter(settings.spool_dir, max_bytes=settings.spool_max_bytes, max_age=settings.spool_max_age)
         spool.check()
         return spool
     if name == "jsonlines":

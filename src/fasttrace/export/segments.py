@@ -54,7 +54,7 @@ def create(directory: str) -> tuple[str, int]:
     path = os.path.join(directory, name)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o600)
-    _lock(descriptor)
+    lock(descriptor)
     if os.name != "nt" and os.stat(directory).st_mode & stat.S_IWOTH:
         _log.warning("shared", "%s can be written by everybody, who may delete or forge spans: chmod o-w", directory)
     return path, descriptor
@@ -71,12 +71,12 @@ def is_ours(path: str) -> bool:
 def claim(path: str) -> int | None:
     """A descriptor that owns a finished segment; None when somebody else does, or when it is gone or no file."""
     try:
-        descriptor = _open(path, os.O_RDWR)
+        descriptor = open_file(path, os.O_RDWR)
     except OSError:
         return None
     try:
         # The former owner may have deleted it between the two calls.
-        if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+        if lock(descriptor) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
     except OSError:
         pass
@@ -84,7 +84,7 @@ def claim(path: str) -> int | None:
     return None
 
 
-def _open(path: str | os.PathLike[str], flags: int) -> int:
+def open_file(path: str | os.PathLike[str], flags: int) -> int:
     """A descriptor of a regular file that is no link; FileNotFoundError for anything else. Raises OSError."""
     # A pipe would block, a device never end, and a link lead out of the folder.
     for name in ("O_CLOEXEC", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"):
@@ -110,8 +110,8 @@ def is_owned(path: str) -> bool:
     return False
 
 
-def _lock(descriptor: int) -> bool:
-    """Take the lock of a segment without waiting; it goes with the descriptor. True when it was free."""
+def lock(descriptor: int) -> bool:
+    """Take the lock of a file without waiting; it goes with the descriptor. True when it was free."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -127,6 +127,31 @@ def _lock(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether somebody else has the lock of this file; those who ask do not stand in each other's way."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            os.lseek(descriptor, 1 << 40, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            return False
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except OSError:
+        return True
+    return False
+
+
+def begun(path: str) -> float | None:
+    """When a segment was begun, in seconds since 1970, as its name says; None for a name that is not ours."""
+    number = os.path.basename(path).partition("-")[0]
+    return int(number) / 1e9 if number.isascii() and number.isdigit() and len(number) < 25 else None
 
 
 def make_directory(directory: str) -> None:
@@ -196,7 +221,7 @@ def read(path: str | os.PathLike[str], offset: int = 0, *, delivered: bool = Tru
     import zlib
 
     try:
-        file = os.fdopen(_open(path, os.O_RDONLY), "rb", buffering=0)
+        file = os.fdopen(open_file(path, os.O_RDONLY), "rb", buffering=0)
     except FileNotFoundError:
         return
     with file:

@@ -1,19 +1,22 @@
 """The local spool: an append-only store of OTLP requests that every process of a machine may write.
 
-Its files are ``segments``; the oldest that nobody owns go first when it is full.
+Its files are ``segments``; the oldest that nobody owns go first when it is full, and when they are too old.
 """
 
 from __future__ import annotations
 
 import os
+import time
 
 from fasttrace.errors import ConfigurationError, SpoolError
-from fasttrace.export import segments
+from fasttrace.export import retention, segments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fasttrace.export.base import Batch
 
+# A segment that is written to can't be deleted: a new one is begun after this share of the age at which they go.
+AGE_SHARE = 1 / 8
 PROJECT_MARKS = ("pyproject.toml", "setup.py", ".git")
 
 
@@ -32,6 +35,7 @@ def default_directory() -> str:
 class SpoolExporter:
     """Appends batches to segments in a folder, 0700, files 0600; capped at ``max_bytes``, oldest first out.
 
+    When a new segment is begun, those that were not written for ``max_age`` seconds go, too; None keeps them.
     ``directory`` None is ``default_directory()``. Writing raises SpoolError, which says what to do.
     """
 
@@ -40,17 +44,22 @@ class SpoolExporter:
         directory: str | os.PathLike[str] | None = None,
         *,
         max_bytes: int = segments.MAX_BYTES,
+        max_age: float | None = retention.MAX_AGE_SECONDS,
         segment_bytes: int = segments.SEGMENT_BYTES,
     ) -> None:
         if max_bytes < 1 or segment_bytes < 1:
             raise ConfigurationError(f"max_bytes={max_bytes!r}, segment_bytes={segment_bytes!r}: use at least 1")
+        if max_age is not None and max_age <= 0:
+            raise ConfigurationError(f"max_age={max_age!r}: use seconds above 0, or None")
         self.directory = default_directory() if directory is None else os.fspath(directory)
         self.max_bytes = max_bytes
+        self.max_age = max_age
         # Half of the cap at most, so that a full spool still holds something when a segment goes.
         self.segment_bytes = min(segment_bytes, max(1, max_bytes // 2))
         self._descriptor: int | None = None
         self._pid = 0
         self._written = 0
+        self._begun = 0.0
 
     def __repr__(self) -> str:
         return f"SpoolExporter({self.directory!r})"
@@ -74,12 +83,13 @@ class SpoolExporter:
             self._close()
             self._pid = os.getpid()
         try:
-            if self._descriptor is None or self._written + len(frame) > self.segment_bytes:
+            if self._descriptor is None or self._is_full(len(frame)):
                 self._close()
                 segments.make_directory(self.directory)
-                self._make_room(max(len(frame), self.segment_bytes))
+                need = max(len(frame), self.segment_bytes)
+                retention.prune(self.directory, max_bytes=self.max_bytes, max_age=self.max_age, need=need)
                 self._descriptor = segments.create(self.directory)[1]
-                self._written = 0
+                self._written, self._begun = 0, time.monotonic()
             written = os.write(self._descriptor, frame)
         except OSError as error:
             self._close()
@@ -89,6 +99,10 @@ class SpoolExporter:
             # A full disk: what was begun is a torn frame, which readers skip; the rest goes nowhere.
             self._close()
             raise SpoolError(f"the spool {self.directory} is on a full disk: make room, or set FASTTRACE_SPOOL_DIR")
+
+    def _is_full(self, size: int) -> bool:
+        too_old = self.max_age is not None and time.monotonic() - self._begun > AGE_SHARE * self.max_age
+        return too_old or self._written + size > self.segment_bytes
 
     def flush(self, timeout: float) -> bool:
         """Every frame is written at once."""
@@ -109,18 +123,3 @@ class SpoolExporter:
             f"the spool {self.directory} can't be written ({error.strerror}): set FASTTRACE_SPOOL_DIR to a folder that "
             "can, or FASTTRACE_EXPORTER to another exporter"
         )
-
-    def _make_room(self, need: int) -> None:
-        """Delete the oldest finished segments until ``need`` more bytes fit below the cap."""
-        sizes = segments.sizes(self.directory)
-        total = sum(size for _, size in sizes)
-        for path, size in sizes:
-            if total + need <= self.max_bytes:
-                return
-            if size == 0 or segments.is_owned(path):
-                continue
-            try:
-                os.unlink(path)
-            except OSError:
-                continue
-            total -= size

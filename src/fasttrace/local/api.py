@@ -13,6 +13,7 @@ from typing import Any
 
 from fasttrace.local import trace_data
 from fasttrace.local.figures import Group, grouped, percentiles
+from fasttrace.local.health import Losses, processes
 from fasttrace.local.index import Index, Listed
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import parse, time_asked
@@ -190,5 +191,9 @@ def compare(index: Index, a: str, b: str) -> dict[str, Any]:
 
 
 def health(index: Index) -> dict[str, Any]:
-    """What there is on disk and what could not be read."""
-    return index.health()
+    """What there is on disk and what could not be read, how tracing goes in each process, and what they have lost."""
+    return {
+        "index": index.health(),
+        "processes": processes(index.directory),
+        "dropped": Losses(index.directory).to_dict(),
+    }

@@ -136,6 +136,9 @@ def test_the_other_views_are_answered(shop: Any) -> None:
     assert {row["service"] for row in server.get("/api/services")["services"]} >= {"gateway"}
     health = server.get("/api/health")
     assert health["index"]["traces"] == 8 and health["receiver"]["requests"] == 0 and health["trouble"] == ""
+    assert {process["service"] for process in health["processes"]} >= {"gateway", "inventory"}
+    assert all(process["exported"] and not process["dropped"] for process in health["processes"])
+    assert health["dropped"] == {"spans": 0, "reasons": {}, "processes": 0}
 
 
 def test_what_is_written_meanwhile_is_told_to_open_pages(start: Callable[..., Any]) -> None:

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from fasttrace._core.types import SpanData
 from fasttrace.export import segments
+from fasttrace.export.retention import prune
 from fasttrace.local.index import database, finding, reader
 from fasttrace.local.index.finding import TraceNotFound, is_trace_name
 from fasttrace.local.index.reader import Entry, Listed
-from fasttrace.local.index.retention import prune
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
 from fasttrace.local.search import Query, parse
@@ -56,8 +56,6 @@ class Index:
     @property
     def is_current(self) -> bool:
         """Whether its file is still the one of that name; ``refresh`` opens the new one."""
-        if self._inode is None:
-            return not os.access(self.directory, os.W_OK)
         return database.is_current(self.directory, self._inode)
 
     @property
@@ -77,7 +75,7 @@ class Index:
         can't be read.
         """
         with self._lock:
-            if not database.is_current(self.directory, self._inode):
+            if not self.is_current:
                 self._reopen()
             try:
                 return self._writer.refresh(progress)

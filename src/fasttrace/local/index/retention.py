@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
-from fasttrace.export import segments
 from fasttrace.local.index.derive import derive
 from fasttrace.local.index.schema import PART_BITS
 
 # Rows that nothing leads to any more are harmless; they go when a quarter of all is of that kind.
 CLEAN_SHARE = 0.25
-
-
-def prune(directory: Path, *, max_bytes: int | None = None, max_age: float | None = None) -> int:
-    """Delete the oldest segments that nobody writes: beyond ``max_bytes``, or unchanged for ``max_age`` seconds.
-
-    Returns how many went. What can't be deleted stays.
-    """
-    sizes = segments.sizes(directory)
-    total = sum(size for _, size in sizes)
-    oldest = None if max_age is None else time.time() - max_age
-    deleted = 0
-    for path, size in sizes:
-        with suppress(OSError):
-            too_old = oldest is not None and os.lstat(path).st_mtime < oldest
-            if (too_old or (max_bytes is not None and total > max_bytes)) and not segments.is_owned(path):
-                os.unlink(path)
-                total -= size
-                deleted += 1
-    return deleted
 
 
 def drop_segments(database: sqlite3.Connection, names: list[str], forget: Callable[[], None]) -> None:

@@ -32,10 +32,14 @@ def build(
     receiver: Receiver | None = None,
     token: str | None = None,
     hosts: Collection[str] = (),
+    tidy: Callable[[Index], None] | None = None,
 ) -> Starlette:
-    """The ASGI application over the index that ``open_index`` gives, in whatever thread it is called."""
+    """The ASGI application over the index that ``open_index`` gives, in whatever thread it is called.
+
+    ``tidy`` is called with an index now and then, to delete what is too old or too much.
+    """
     assets = Assets()
-    readers = Readers(open_index)
+    readers = Readers(open_index, tidy)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -20,7 +20,10 @@ HEARTBEAT_SECONDS = 15.0
 
 
 async def live(request: Request) -> Response:
-    """A stream of ``data: {"version": n}``, the first at once; 503 when too many are open."""
+    """A stream of ``data: {"version": n, "trouble": text, "dropped": spans}``, the first at once.
+
+    503 when too many are open.
+    """
     readers: Readers = request.app.state.readers
     if readers.streams >= MAX_STREAMS:
         return JSONResponse({"error": f"{MAX_STREAMS} pages are open already"}, 503, headers={"retry-after": "10"})
@@ -32,7 +35,8 @@ async def live(request: Request) -> Response:
             while not readers.closing:
                 if readers.version != said:
                     said = readers.version
-                    yield f"data: {json.dumps({'version': said, 'trouble': readers.trouble})}\n\n"
+                    told = {"version": said, "trouble": readers.trouble, "dropped": readers.dropped}
+                    yield f"data: {json.dumps(told)}\n\n"
                 elif not await readers.changed(HEARTBEAT_SECONDS):
                     yield ": still here\n\n"
         finally:

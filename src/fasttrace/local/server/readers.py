@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
+
+from fasttrace.local.health import Losses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +19,22 @@ if TYPE_CHECKING:
 
 READERS = 3
 POLL_SECONDS = 0.5
+LOSSES_SECONDS = 2.0
+TIDY_SECONDS = 60.0
 # An open page holds one stream.
 MAX_STREAMS = 64
 
 
 class Readers:
-    """``open_index`` is called once in each thread: those who share an index wait for each other."""
+    """``open_index`` is called once in each thread: those who share an index wait for each other.
 
-    def __init__(self, open_index: Callable[[], Index]) -> None:
+    ``tidy`` is called with one at the start and then once a minute.
+    """
+
+    def __init__(self, open_index: Callable[[], Index], tidy: Callable[[Index], None] | None = None) -> None:
         self._open = open_index
+        self._tidy = tidy
+        self._tidy_at = self._losses_at = 0.0
         self._local = threading.local()
         self._opened: list[Index] = []
         # Where the index can't be a file, the one that is brought up to date is the only one that knows anything.
@@ -34,6 +44,7 @@ class Readers:
         self._waiting: set[asyncio.Future[None]] = set()
         self.version = 0
         self.trouble = ""
+        self.dropped = 0  # spans, by all processes of the spool
         self.streams = 0
         self.closing = False
 
@@ -66,13 +77,21 @@ class Readers:
                 found = await loop.run_in_executor(self._writer, self._refresh)
                 self.trouble = ""
             except Exception as error:  # the page says so; what can be read is still shown
-                found, self.trouble = 0, f"{type(error).__name__}: {error}"
+                found, self.trouble = False, f"{type(error).__name__}: {error}"
             if found:
                 self.wake()
             await asyncio.sleep(POLL_SECONDS)
 
-    def _refresh(self) -> int:
-        return int(self._index().refresh() or 0)
+    def _refresh(self) -> bool:
+        """Whether there is anything new to see."""
+        index, now, dropped = self._index(), time.monotonic(), self.dropped
+        if now >= self._losses_at:
+            self._losses_at = now + LOSSES_SECONDS
+            self.dropped = Losses(index.directory).spans
+        if self._tidy is not None and now >= self._tidy_at:
+            self._tidy_at = now + TIDY_SECONDS
+            self._tidy(index)
+        return index.refresh() > 0 or self.dropped != dropped
 
     def wake(self) -> None:
         """Something has changed."""

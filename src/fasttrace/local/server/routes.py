@@ -149,7 +149,7 @@ async def _compare(request: Request) -> Any:
 async def _health(request: Request) -> Any:
     state = request.app.state
     found = {
-        "index": await _ask(request, api.health),
+        **await _ask(request, api.health),
         "trouble": state.readers.trouble,
         "streams": state.readers.streams,
     }

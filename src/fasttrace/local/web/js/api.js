@@ -8,6 +8,7 @@ export const version = signal(0);
 export const connected = signal(true);
 export const live = signal(true);
 export const trouble = signal("");
+export const dropped = signal(0);
 
 export class Failure extends Error {
   constructor(message, status, found = {}) {
@@ -41,6 +42,7 @@ export function listen() {
   source.onmessage = (event) => {
     const found = JSON.parse(event.data);
     trouble.value = found.trouble;
+    dropped.value = found.dropped;
     // What the view shows was asked for at the same time as the first message.
     if (live.value && !first) version.value++;
     first = false;

@@ -10,7 +10,7 @@ import { TracePage } from "./trace.js";
 import { ServiceMap } from "./map.js";
 import { Routes } from "./routes.js";
 import { Compare } from "./compare.js";
-import { Health } from "./health.js";
+import { Health, Lost } from "./health.js";
 
 const PAGES = [
   ["traces", "Traces", Traces],
@@ -53,6 +53,7 @@ function App() {
         )}
       </nav>
       ${trouble.value && html`<span class="state bad" title=${trouble.value}>index: ${trouble.value.slice(0, 80)}</span>`}
+      <${Lost} />
       <${Live} />
       <button class="quiet" onClick=${toggleHelp} aria-label="Keys (?)" title="keys (?)">?</button>
     </header>

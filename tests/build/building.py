@@ -1,0 +1,38 @@
+"""Builds distributions from a copy of the source tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", "build", "dist", "*.so", "*.egg-info", "__pycache__", ".hypothesis", ".*_cache", ".fasttrace"
+)
+
+
+def build(source: Path, into: Path, what: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """``python -m build`` with the tools that are installed here."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTTRACE_")}
+    command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", str(into), str(source)]
+    return subprocess.run(
+        command, env={**environment, **variables}, capture_output=True, text=True, check=False, timeout=500
+    )
+
+
+def wheel_of(source: Path, folder: Path, **variables: str) -> Path:
+    run = build(source, folder, "wheel", **variables)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def copy_of(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist as it came, without what another build left in it."""
+    folder = tmp_path_factory.mktemp("copy") / "fasttrace"
+    shutil.copytree(sdist, folder, ignore=LEFT_OUT)
+    return folder
