@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fasttrace._core.types import SpanKind
@@ -50,6 +50,6 @@ def _searches(trace: Trace) -> list[str]:
 
 def _between(first_ns: int, last_ns: int) -> str:
     """Traces that began in this time, in the words of the search."""
-    now = time.time_ns()
-    oldest, youngest = (now - first_ns + TOLERANCE_NS) / 1e9, (now - last_ns - TOLERANCE_NS) / 1e9
-    return f"age<={max(0.0, oldest):.6f}s age>={max(0.0, youngest):.6f}s"
+    times = (max(0, first_ns - TOLERANCE_NS), last_ns + TOLERANCE_NS)
+    begin, end = (datetime.fromtimestamp(ns / 1e9, UTC).isoformat() for ns in times)
+    return f"trace.start={begin}..{end}"
