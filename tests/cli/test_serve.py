@@ -12,9 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,17 @@ def test_json_has_the_addresses_and_the_token_on_one_line(spool: Path) -> None:
     assert re.fullmatch(r"http://0\.0\.0\.0:\d+/v1/traces", found["otlp"])
 
 
+def asked_until(url: str, enough: Callable[[Any], bool]) -> Any:
+    """What the server says once that is enough, or in the end."""
+    for _ in range(200):
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            found = json.load(answer)
+        if enough(found):
+            break
+        time.sleep(0.05)
+    return found
+
+
 def test_a_spool_that_is_not_there_yet_fills_up(tmp_path: Path) -> None:
     import fasttrace
     from fasttrace.export import SpoolExporter
@@ -92,12 +104,8 @@ def test_a_spool_that_is_not_there_yet_fills_up(tmp_path: Path) -> None:
         provider = fasttrace.TracerProvider(service_name="x", exporter=SpoolExporter(tmp_path / "later" / "spool"))
         provider.get_tracer("x").start_span("hello").end()
         assert provider.shutdown(timeout=10)
-        for _ in range(200):
-            with urllib.request.urlopen(address + "api/traces", timeout=30) as answer:
-                found = json.load(answer)["traces"]
-            if found:
-                break
-        assert [trace["name"] for trace in found] == ["hello"]
+        found = asked_until(address + "api/traces", lambda found: found["traces"] != [])
+        assert [trace["name"] for trace in found["traces"]] == ["hello"]
     assert os.stat(tmp_path / "later").st_mode & 0o777 == 0o700
 
 
@@ -110,11 +118,11 @@ def test_what_is_too_old_or_too_much_goes_by_itself(spool: Path) -> None:
 
     def left(*options: str) -> list[bool]:
         paths = [finished(8 * 86400.0), finished(7200.0), finished(1800.0)]
+        for path in spool.glob("index-*"):
+            path.unlink()
         with serving(spool, *options) as (_process, address):
-            for _ in range(200):  # the first look deletes, and brings the index up to date
-                with urllib.request.urlopen(address + "api/health", timeout=30) as answer:
-                    if json.load(answer)["index"]["traces"] == 3:
-                        break
+            # The first look deletes, and then makes the index.
+            asked_until(address + "api/health", lambda found: found["index"]["traces"] == 3)
         found = [path.exists() for path in paths]
         for path in paths:
             path.unlink(missing_ok=True)
