@@ -735,7 +735,8 @@ cdef void make_blank(Span span) noexcept:
     # One by one: GCC makes of a memset here what takes thirty cycles to begin.
     span.attributes_dropped = span.events_count = span.events_dropped = span.links_count = span.links_dropped = 0
     span.generation = span.shard = 0
-    span.state = span.options = span.asked = span.kind_number = span.status_number = span.record_flags = 0
+    span.state = span.options = span.asked = span.kind_number = span.status_number = 0
+    span.record_flags = span.detail = 0
     span.parent_number = 0
     span.start_ns = span.end_ns = 0
     if span.recorder is not None:
@@ -1540,7 +1541,6 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
         pair += 2
     if span.detail:
         write_attribute(buffer, 0x4A, DETAIL_KEY, DETAILS[span.detail])
-        recorder.accounts[span.shard].detail_attributes += left_out
     if span.attributes_dropped or left_out:
         write_count(buffer, 0x50, span.attributes_dropped + left_out)
     if span.events.length:
@@ -1574,6 +1574,8 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
             bits = ft_or_acq_rel_u32(&span.local_trace.bits, bits)
         if flags & FLAG_LOCAL_ROOT:
             route = hash_of(buffer.data + route_at, route_size)
+    # From here on nothing fails: what is encoded again was not counted.
+    recorder.accounts[span.shard].detail_attributes += left_out
     span.record_flags = flags
     header = buffer.data
     header[0] = MAGIC & 0xFF
