@@ -48,7 +48,6 @@ PROMISED = {
     "extract": Promise(10, 10),
     "inject": Promise(5, 5),
 }
-CALLS = 240
 BATCH_RECORDS = 2000  # the SDK's queue holds 2,048
 
 
@@ -65,7 +64,7 @@ Results = dict[str, dict[str, list[Sample]]]
 
 def sample(subject: cases.Subject, case: str) -> Sample:
     """One subject's time for a case, after it was emptied."""
-    calls = CALLS // cases.SPANS_PER_CALL.get(case, 1)
+    calls = cases.calls(case)
     subject.drain()
     gc.collect(0)
     begin = time.process_time_ns()

@@ -33,7 +33,6 @@ def make(name: str = "floor") -> cases.Subject:
     names = {"start": compiled().Floor}
     say = cases.Dialect(given=None) if name == "floor" else cases.Dialect(given=None, set="pass", event="pass")
     loops = cases.build(say, names, names)
-    del loops["span with an exception"]
     if name != "floor":
         del loops["set_attribute"]
     return cases.Subject(name, loops)
