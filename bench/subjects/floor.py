@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ FOLDER = Path(__file__).parents[1] / "floor"
 
 
 def compiled() -> Any:
-    """The module, built next to its source's cache."""
+    """The module, built next to its source's cache unless it is on the path already."""
+    if find_spec("c_floor") is not None:
+        return import_module("c_floor")
     import pyximport
     import setuptools  # noqa: F401 - Pythons since 3.12 have no distutils but its
 
