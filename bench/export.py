@@ -25,24 +25,27 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import environments
 import report
 import sink
+from subjects import pytracingx
 
-PROMISED = 15
+PROMISED = 35
 BATCH = 512
 LARGER = (2048, 8192, 32768)
 # By name: which subject, and how many spans a request has.
 SUBJECTS = {
     "OpenTelemetry SDK": ("otel", BATCH),
+    "pytracingx": ("pytracingx", BATCH),
     "cython": ("cython", BATCH),
     "python": ("python", BATCH),
-    **{f"OpenTelemetry SDK, batches of {size:,}": ("otel", size) for size in LARGER[1:2]},
     **{f"cython, batches of {size:,}": ("cython", size) for size in LARGER},
 }
 FLUSH_SECONDS = 600
+Started = tuple[Callable[..., Any], Callable[[], Any]]
 
 
-def ours(endpoint: str, spans: int, batch: int) -> tuple[Callable[..., Any], Callable[[], Any]]:
+def ours(endpoint: str, spans: int, batch: int) -> Started:
     from fasttrace import TracerProvider
     from fasttrace.export import OTLPExporter
 
@@ -56,7 +59,7 @@ def ours(endpoint: str, spans: int, batch: int) -> tuple[Callable[..., Any], Cal
     return provider.get_tracer("bench").start_as_current_span, lambda: provider.flush(FLUSH_SECONDS)
 
 
-def theirs(endpoint: str, spans: int, batch: int) -> tuple[Callable[..., Any], Callable[[], Any]]:
+def theirs(endpoint: str, spans: int, batch: int) -> Started:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -71,9 +74,22 @@ def theirs(endpoint: str, spans: int, batch: int) -> tuple[Callable[..., Any], C
     )
 
 
+def native(endpoint: str, spans: int, batch: int) -> Started:
+    import pytracingx as library
+
+    trace_sink = library.TraceSink(
+        endpoint=endpoint, protocol="http/protobuf", batch_max_queue=spans + 1, batch_max_export=batch
+    )
+    library.init(library.Config(service_name="bench", sinks=[trace_sink]))
+    return library.start_span, library.force_flush
+
+
+MAKERS = {"otel": theirs, "pytracingx": native, "cython": ours, "python": ours}
+
+
 def child(name: str, endpoint: str, spans: int, batch: int) -> None:
     """Make the spans, deliver them, and print what it took, in nanoseconds per span."""
-    start, flush = (theirs if name == "otel" else ours)(endpoint, spans, batch)
+    start, flush = MAKERS[name](endpoint, spans, batch)
     with start("the first one imports what sending needs"):
         pass
     flush()
@@ -95,19 +111,25 @@ def measure(
     subjects: dict[str, tuple[str, int]], rounds: int, spans: int, receiver: sink.Sink
 ) -> dict[str, list[dict[str, float]]]:
     """Samples by subject; raises RuntimeError when spans are lost."""
+    pythons = dict.fromkeys(MAKERS, sys.executable)
+    try:
+        pythons["pytracingx"] = environments.python("pytracingx", pytracingx.REQUIREMENTS)
+    except environments.CanNotBeMade as error:
+        print(f"pytracingx: skipped, it can't be installed: {error}", file=sys.stderr)
+        subjects = {name: value for name, value in subjects.items() if value[0] != "pytracingx"}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
     for _ in range(rounds):
         for name in random.sample(list(subjects), len(subjects)):
             kind, batch = subjects[name]
             arguments = ["--child", kind, receiver.endpoint, str(batch), "--spans", str(spans)]
-            environment = {**os.environ, "FASTTRACE_IMPL": "auto" if kind == "otel" else kind}
-            said = subprocess.run(
-                [sys.executable, __file__, *arguments], env=environment, check=True, stdout=subprocess.PIPE
-            ).stdout
+            environment = {**os.environ, "FASTTRACE_IMPL": kind if kind in ("cython", "python") else "auto"}
+            done = subprocess.run(
+                [pythons[kind], __file__, *arguments], env=environment, check=True, stdout=subprocess.PIPE
+            )
             arrived, requests = receiver.counted()
             if arrived != spans + 1:
                 raise RuntimeError(f"{name}: {arrived - 1:,} of {spans:,} spans arrived: this run says nothing")
-            sample = {key: value / spans for key, value in json.loads(said).items()}
+            sample = {key: value / spans for key, value in json.loads(done.stdout.splitlines()[-1]).items()}
             found[name].append({**sample, "batch": spans / (requests - 1)})
     return found
 

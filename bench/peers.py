@@ -61,9 +61,11 @@ def measure(rounds: int, only: str) -> Found:
     """Samples by case and subject."""
     pythons = {OURS: sys.executable, SDK: sys.executable}
     for name in PEERS:
-        python = environments.python(name, import_module(f"subjects.{name}").REQUIREMENTS)
-        if python is not None:
-            pythons[name] = python
+        requirements = import_module(f"subjects.{name}").REQUIREMENTS
+        try:
+            pythons[name] = environments.python(name, requirements)
+        except environments.CanNotBeMade as error:
+            print(f"{name}: skipped, {', '.join(requirements)} can't be installed: {error}", file=sys.stderr)
     found: Found = {case: {} for case in cases.CASES if only in case}
     with receiving() as endpoint:
         for sampled in (True, False):

@@ -6,6 +6,7 @@ blocks without those calls.
 
 from __future__ import annotations
 
+import platform
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ def compiled() -> Any:
     import setuptools  # noqa: F401 - Pythons since 3.12 have no distutils but its
 
     sys.path.insert(0, str(FOLDER))
-    importers = pyximport.install(build_dir=str(FOLDER / "build"), language_level=3)
+    importers = pyximport.install(build_dir=str(FOLDER / "build" / platform.python_version()), language_level=3)
     try:
         return import_module("c_floor")
     finally:
