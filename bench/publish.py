@@ -1,4 +1,6 @@
-"""Makes the tables of docs/performance.md anew: ``python bench/publish.py [--only TEXT] [3.11=/path/to/python ...]``.
+"""Makes the tables of docs/performance.md anew: ``python bench/publish.py``.
+
+    python bench/publish.py [--only REGEX] [--rounds N] [3.11=/path/to/python ...]
 
 The page says itself how: what is between ``<!-- PYTHON: COMMAND -->`` and ``<!-- end -->`` is what a benchmark of this
 folder writes with ``--markdown``. PYTHON is a version, pyenv's newest or the one on PATH, or ``debian-`` and a version,
@@ -48,14 +50,17 @@ def run(interpreter: str, command: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="tables whose Python or command contains this")
+    parser.add_argument(
+        "--only", default="", help="tables for which this regular expression is found in ``PYTHON: COMMAND``"
+    )
+    parser.add_argument("--rounds", help="so many instead of those that the page says, for a first look")
     parser.add_argument("pythons", nargs="*", metavar="NAME=PATH", help="the interpreter of a name")
     arguments = parser.parse_args()
     bases: dict[str, str] = dict(given.split("=", 1) for given in arguments.pythons)
     interpreters: dict[str, str] = {}
     for table in TABLE.finditer(PAGE.read_text(encoding="utf-8")):
         name, command = table["python"], table["command"]
-        if arguments.only not in f"{name}: {command}":
+        if not re.search(arguments.only, f"{name}: {command}"):
             continue
         base = bases.get(name) or find(name)
         if base is None:
@@ -65,6 +70,8 @@ def main() -> int:
             interpreters[name] = environments.with_this_tree(base)
         print(f"{name}: {command}", flush=True)
         head = f"<!-- {name}: {command} -->\n"
+        if arguments.rounds:
+            command = re.sub(r"--rounds \d+", f"--rounds {arguments.rounds}", command)
         body = f"{head}{run(interpreters[name], command)}<!-- end -->"
         # One by one, so that what an interrupted run has made is kept.
         page = PAGE.read_text(encoding="utf-8")
