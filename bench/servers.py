@@ -22,15 +22,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import cases
 from children import added, measure, sample
+from http_request import REQUEST_HEADERS, asgi_scope
 
 RATIOS = {"100 % sampled": 1.0, "1 % sampled": 0.01, "100 %, and durations": 1.0}
 PROMISED = {"100 % sampled": 10, "1 % sampled": 10, "100 %, and durations": 10}
 SUBJECTS = ("bare", "ours", "stock", "lean")
 LEAN = {"exclude_spans": ["receive", "send"]}
 CALLS, BLOCKS = 250, 4
-HEADERS = [(name.encode(), value.encode()) for name, value in cases.REQUEST_HEADERS.items() if name != "traceparent"]
+HEADERS = [(name.encode(), value.encode()) for name, value in REQUEST_HEADERS.items() if name != "traceparent"]
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -48,7 +48,7 @@ def request(app: Any) -> Callable[[], None]:
 
     def call() -> None:
         try:
-            app(cases.asgi_scope("POST", HEADERS), receive, send).send(None)
+            app(asgi_scope("POST", HEADERS), receive, send).send(None)
         except StopIteration:
             return
         raise RuntimeError("nothing here waits")
