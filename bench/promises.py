@@ -1,0 +1,94 @@
+"""What the programs that each guard a few promises share: their options, tables, fresh processes, the answer.
+
+``--check`` leaves with 1 when a promise is missed. ``--quick`` is the reduced form for CI, of some seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+IMPLEMENTATIONS = ("cython", "python")
+
+
+class Promises:
+    """Options, then what was found of each promise, then the exit code.
+
+    ``counts`` are the program's own numbers: name, help, default and what ``--quick`` makes of it; they become
+    attributes. A program that starts itself again with ``--child`` finds what it was given in ``child``.
+    """
+
+    def __init__(self, doc: str | None, **counts: tuple[str, int, int]) -> None:
+        assert doc is not None
+        parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+        parser.add_argument("--check", action="store_true", help="exit with 1 when a promise is missed")
+        parser.add_argument("--quick", action="store_true", help="the reduced form for CI")
+        parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+        for name, (text, full, _) in counts.items():
+            parser.add_argument(f"--{name}", type=int, help=f"{text} (default: {full:,})")
+        arguments = parser.parse_args()
+        self.quick: bool = arguments.quick
+        self.child: list[str] | None = arguments.child
+        self._check: bool = arguments.check
+        self._missed: list[str] = []
+        for name, (_, full, reduced) in counts.items():
+            given = getattr(arguments, name)
+            setattr(self, name, given if given is not None else reduced if self.quick else full)
+
+    def at_most(self, what: str, found: float, bound: float, unit: str = "") -> None:
+        """``found`` is promised to be no larger."""
+        self._hold(found <= bound, f"{what}: {found:,.2f}{unit}, promised is at most {bound:,g}{unit}")
+
+    def at_least(self, what: str, found: float, bound: float, unit: str = "") -> None:
+        """``found`` is promised to be no smaller."""
+        self._hold(found >= bound, f"{what}: {found:,.2f}{unit}, promised is at least {bound:,g}{unit}")
+
+    def _hold(self, kept: bool, line: str) -> None:
+        print("kept:  " if kept else "missed:", line)
+        if not kept:
+            self._missed.append(line)
+
+    def exit_code(self) -> int:
+        """1 when something is missed and ``--check`` was given."""
+        for line in self._missed if self._check else ():
+            print("missed:", line, file=sys.stderr)
+        return 1 if self._missed and self._check else 0
+
+
+def heading() -> str:
+    """The interpreter and the machine, in one line."""
+    gil = "" if getattr(sys, "_is_gil_enabled", lambda: True)() else ", without a GIL"
+    return f"CPython {platform.python_version()}{gil}, {platform.machine()}, {os.cpu_count()} cores\n"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a Markdown table."""
+    print("| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def ratio(of: Sequence[float], to: Sequence[float]) -> float:
+    """The median of the ratios, round by round: samples of a round are taken close together."""
+    return statistics.median(one / other for one, other in zip(of, to, strict=True))
+
+
+def fresh(script: str, *arguments: object) -> Any:
+    """What a new process of this program answers: JSON on its standard output."""
+    command = [sys.executable, script, "--child", *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def choose(name: str) -> None:
+    """Load one of our implementations, before fasttrace is imported; nothing for the names of others."""
+    if name in IMPLEMENTATIONS:
+        os.environ["FASTTRACE_IMPL"] = name
