@@ -88,6 +88,31 @@ def fresh(script: str, *arguments: object) -> Any:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
+class Core:
+    """One implementation's tracer, and the way of its spans to encoded requests, on the calling thread."""
+
+    def __init__(self, name: str) -> None:
+        from fasttrace import _core
+
+        implementation, _reason, modules = _core.load(name)
+        assert implementation == name
+        scope = _core.InstrumentationScope("bench")
+        self._otlp = modules["otlp"]
+        self._ring = modules["ring"].Ring(1 << 20, 1 << 30)
+        self._recorder = modules["span"].Recorder(self._ring)
+        self._recorder.consumer_running = True
+        self._framing = self._otlp.encode_attributes({"service.name": "bench"}), [(self._otlp.encode_scope(scope), "")]
+        self.tracer = modules["span"].Tracer(scope, self._recorder)
+
+    def drain(self) -> None:
+        """Bring what has ended to bytes; a dropped span voids the sample."""
+        dropped = {key: value for key, value in self._recorder.counters().items() if key.startswith("dropped_")}
+        assert not any(dropped.values()), dropped
+        while records := self._ring.take(512, 1 << 20):
+            self._otlp.assemble(records, *self._framing)
+            self._ring.release(self._otlp.count_records(records), len(records))
+
+
 def choose(name: str) -> None:
     """Load one of our implementations, before fasttrace is imported; nothing for the names of others."""
     if name in IMPLEMENTATIONS:
