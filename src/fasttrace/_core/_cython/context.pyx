@@ -23,6 +23,9 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
     void Py_DECREF(PyObject *o)
 
+cdef extern from "shards.h":
+    void ft_count_no_more(object variable)
+
 cdef extern from "hex.h" nogil:
     void ft_hex_write(uint8_t *text, uint64_t value, int digits)
 
@@ -31,6 +34,8 @@ cdef extern from "buffer.h" nogil:
 
 CURRENT = ContextVar("fasttrace_current", default=None)
 cdef object VARIABLE = CURRENT
+# Each token holds a reference to it.
+ft_count_no_more(VARIABLE)
 
 LOW_64_BITS = (1 << 64) - 1
 

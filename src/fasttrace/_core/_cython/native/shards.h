@@ -96,6 +96,10 @@ static inline int ft_try_incref(PyObject *object) {
 }
 #endif
 
+/* For the caller's own object that lives as long as the process and that all threads refer to: from now on nobody
+   counts its references, which would move one cache line from core to core. */
+static inline void ft_count_no_more(PyObject *object) { Py_SET_REFCNT(object, PY_SSIZE_T_MAX); }
+
 /* Whether the caller is the first to bring `word` to `value`. */
 static inline int ft_is_first(int64_t *word, int64_t value) {
 #if defined(_MSC_VER)
@@ -124,6 +128,7 @@ static inline int ft_try_incref(PyObject *object) {
     Py_INCREF(object);
     return 1;
 }
+static inline void ft_count_no_more(PyObject *object) { (void)object; }
 static inline int ft_is_first(int64_t *word, int64_t value) {
     *word = value;
     return 1;
