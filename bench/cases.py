@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,16 +61,15 @@ def asgi_scope(method: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any
     }
 
 
-@cache
-def build_floor(module: str = "c_floor") -> Any:
-    """The C floor, or what else is beside it, compiled next to its source's cache on first use."""
+def build_floor() -> Any:
+    """The C floor, compiled next to its source's cache on first use; None without a compiler."""
     import pyximport
 
     folder = Path(__file__).parent / "floor"
     sys.path.insert(0, str(folder))
     importers = pyximport.install(build_dir=str(folder / "build"), language_level=3)
     try:
-        return import_module(module)
+        return import_module("c_floor")
     finally:
         pyximport.uninstall(*importers)
 

@@ -13,6 +13,9 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 IMPLEMENTATIONS = ("cython", "python")
@@ -86,6 +89,21 @@ def fresh(script: str, *arguments: object) -> Any:
     """What a new process of this program answers: JSON on its standard output."""
     command = [sys.executable, script, "--child", *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+@cache
+def compiled(module: str) -> Any:
+    """A module of the folder ``floor``, built beside its source on first use."""
+    import pyximport
+    import setuptools  # noqa: F401 - Pythons since 3.12 have no distutils but its
+
+    folder = Path(__file__).parent / "floor"
+    sys.path.insert(0, str(folder))
+    importers = pyximport.install(build_dir=str(folder / "build"), language_level=3)
+    try:
+        return import_module(module)
+    finally:
+        pyximport.uninstall(*importers)
 
 
 class Core:

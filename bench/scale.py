@@ -28,8 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import cases
-from promises import IMPLEMENTATIONS, Core, Promises, heading, ratio, table
+from promises import IMPLEMENTATIONS, Core, Promises, compiled, heading, ratio, table
 
 CALLS = {"cython": 1_000, "python": 100}
 OPEN = (1, 100, 10_000)
@@ -68,7 +67,7 @@ def one_span(core: Core) -> Callable[[], None]:
 
 def of_the_floor(core: Core, name: str) -> float:
     """A span, as a multiple of what the least that it could be costs at this moment."""
-    make = cases.build_floor().Floor
+    make = compiled("c_floor").Floor
 
     def floor() -> None:
         with make("operation"):

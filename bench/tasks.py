@@ -21,16 +21,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import cases
 from children import added, measure, sample
-from promises import Promises, choose, heading, ratio, table
+from promises import Promises, choose, compiled, heading, ratio, table
 
 TASKS = 1000
 SUBJECTS = ("bare", "floor", "cython", "python", "SDK")
 CASE = f"3 spans in each of {TASKS:,} tasks"
 
 
-def ours() -> tuple[Callable[..., Any], Callable[[], Any]]:
+# What starts a span, what brings those that have ended to bytes, and the provider.
+Subject = tuple[Callable[..., Any], Callable[[], Any], Any]
+
+
+def ours() -> Subject:
     import fasttrace
 
     class Encoding:
@@ -51,10 +54,10 @@ def ours() -> tuple[Callable[..., Any], Callable[[], Any]]:
         assert provider.flush(60)
         assert not any(provider.stats()["dropped"].values()), "a dropped span voids the sample"
 
-    return provider.get_tracer("bench").start_as_current_span, flush
+    return provider.get_tracer("bench").start_as_current_span, flush, provider
 
 
-def theirs() -> tuple[Callable[..., Any], Callable[[], Any]]:
+def theirs() -> Subject:
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -66,23 +69,22 @@ def theirs() -> tuple[Callable[..., Any], Callable[[], Any]]:
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(Encoding(), max_queue_size=10_000))
-    return provider.get_tracer("bench").start_as_current_span, provider.force_flush
+    return provider.get_tracer("bench").start_as_current_span, provider.force_flush, provider
 
 
-def subject(name: str) -> tuple[Callable[..., Any], Callable[[], Any]]:
-    """What starts a span, and what brings those that have ended to bytes."""
+def subject(name: str) -> Subject:
     if name == "bare":
         nothing = nullcontext()
-        return lambda _: nothing, lambda: None
+        return lambda _: nothing, lambda: None, None
     if name == "floor":
-        return cases.build_floor().Floor, lambda: None
+        return compiled("c_floor").Floor, lambda: None, None
     return theirs() if name == "SDK" else ours()
 
 
 def child(name: str) -> None:
     """Answer with the nanoseconds for all tasks, as often as asked."""
     choose(name)
-    start, flush = subject(name)
+    start, flush, _ = subject(name)
 
     async def bare() -> None:
         await asyncio.sleep(0)

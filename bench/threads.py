@@ -24,8 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import cases
-from promises import IMPLEMENTATIONS, Core, Promises, heading, ratio, table
+from promises import IMPLEMENTATIONS, Core, Promises, compiled, heading, ratio, table
 
 THREADS = (1, 2, 4, 8)
 LOOP = "C loop"
@@ -87,7 +86,7 @@ def together(work: Callable[[], Any], threads: int) -> int:
 
 def loop(like: Callable[[], None]) -> Callable[[], Any]:
     """A C loop that takes one thread about as long as what it stands beside."""
-    spin = cases.build_floor("c_loop").spin
+    spin = compiled("c_loop").spin
     turns = 1_000_000
     share = min(together(like, 1) for _ in range(5)) / min(together(lambda: spin(turns), 1) for _ in range(5))
     return lambda: spin(int(turns * share))
