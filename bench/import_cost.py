@@ -6,8 +6,8 @@ that, less the first one's: medians. All have their bytecode, in a folder of its
 
 Most of what ``configure`` costs is urllib3, which sends for us.
 
-``--check`` exits with 1 when an import takes more than 1/5 of the OpenTelemetry SDK's time or memory, or a later step more
-than the SDK's.
+``--check`` exits with 1 when an import takes more than 1/5 of the OpenTelemetry SDK's time or memory, or a later step
+more than the SDK's.
 """
 
 from __future__ import annotations
