@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import queue
 import random
 import statistics
 import sys
@@ -24,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from promises import IMPLEMENTATIONS, Core, Promises, compiled, heading, ratio, table
+from promises import IMPLEMENTATIONS, Core, Promises, compiled, heading, make_spans, ratio, table
 
 THREADS = (1, 2, 4, 8)
 LOOP = "C loop"
@@ -35,21 +36,9 @@ GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
-def span_maker(tracer: Any, spans: int) -> Callable[[], None]:
-    def make() -> None:
-        for number in range(spans):
-            with tracer.start_as_current_span("GET /orders/{id}") as span:
-                span.set_attribute("http.request.method", "POST")
-                span.set_attribute("http.route", "/orders/{id}")
-                span.set_attribute("http.response.status_code", 200)
-                span.set_attribute("order.number", number)
-
-    return make
-
-
 def ours(name: str) -> tuple[Callable[[], None], Callable[[], Any]]:
     core = Core(name)
-    return span_maker(core.tracer, SPANS[name]), core.drain
+    return lambda: make_spans(core.tracer, SPANS[name]), core.drain
 
 
 def theirs() -> tuple[Callable[[], None], Callable[[], Any]]:
@@ -58,51 +47,59 @@ def theirs() -> tuple[Callable[[], None], Callable[[], Any]]:
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SpanProcessor())
-    return span_maker(provider.get_tracer("bench"), SPANS["SDK"]), lambda: None
+    tracer = provider.get_tracer("bench")
+    return lambda: make_spans(tracer, SPANS["SDK"]), lambda: None
 
 
-def together(work: Callable[[], Any], threads: int) -> int:
-    """Nanoseconds from the first thread's beginning to the last one's end."""
-    barrier = threading.Barrier(threads)
-    times: list[tuple[int, int]] = []
+class Crew:
+    """Threads that stay, as those of a server do: each keeps to its place in the queue and to its core's caches."""
 
-    def run(number: int) -> None:
+    def __init__(self) -> None:
+        self._work: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in range(max(THREADS))]
+        self._times: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        for number, work in enumerate(self._work):
+            threading.Thread(target=self._run, args=(number, work), daemon=True).start()
+
+    def _run(self, number: int, orders: queue.SimpleQueue[Any]) -> None:
         if not GIL and CORES:
             # A sample is over before the scheduler would have spread its threads.
             os.sched_setaffinity(0, {CORES[number % len(CORES)]})
-        barrier.wait()
-        begin = time.perf_counter_ns()
-        work()
-        times.append((begin, time.perf_counter_ns()))
+        while True:
+            work, barrier = orders.get()
+            barrier.wait()
+            begin = time.perf_counter_ns()
+            work()
+            self._times.put((begin, time.perf_counter_ns()))
 
-    workers = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert len(times) == threads
-    return max(end for _, end in times) - min(begin for begin, _ in times)
+    def together(self, work: Callable[[], Any], threads: int) -> int:
+        """Nanoseconds from the first thread's beginning to the last one's end."""
+        barrier = threading.Barrier(threads)
+        for orders in self._work[:threads]:
+            orders.put((work, barrier))
+        times = [self._times.get(timeout=60) for _ in range(threads)]
+        return max(end for _, end in times) - min(begin for begin, _ in times)
 
 
-def loop(like: Callable[[], None]) -> Callable[[], Any]:
+def loop(crew: Crew, like: Callable[[], None]) -> Callable[[], Any]:
     """A C loop that takes one thread about as long as what it stands beside."""
     spin = compiled("c_loop").spin
     turns = 1_000_000
-    share = min(together(like, 1) for _ in range(5)) / min(together(lambda: spin(turns), 1) for _ in range(5))
+    share = min(crew.together(like, 1) for _ in range(5)) / min(crew.together(lambda: spin(turns), 1) for _ in range(5))
     return lambda: spin(int(turns * share))
 
 
 def main() -> int:
     promises = Promises(__doc__, rounds=("samples of each", 60, 20))
     subjects = {name: ours(name) for name in IMPLEMENTATIONS}
-    subjects[LOOP] = loop(subjects["cython"][0]), lambda: None
+    crew = Crew()
+    subjects[LOOP] = loop(crew, subjects["cython"][0]), lambda: None
     if importlib.util.find_spec("opentelemetry") and importlib.util.find_spec("opentelemetry.sdk"):
         subjects["SDK"] = theirs()
     samples: dict[tuple[str, int], list[float]] = {(name, count): [] for name in subjects for count in THREADS}
     for turn in range(promises.rounds + 2):
         for name, count in random.sample(list(samples), len(samples)):
             work, empty = subjects[name]
-            wall = together(work, count)
+            wall = crew.together(work, count)
             empty()
             if turn >= 2:  # the first turns warm up
                 samples[name, count].append(wall / count / SPANS[name])

@@ -102,6 +102,7 @@ cdef extern from "pytext.h":
 
 cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
+    void ft_count_no_more(object shared)
     int ft_try_incref(PyObject *object)
     void ft_wait_a_moment() nogil
 
@@ -386,6 +387,16 @@ cdef class Recorder:
         # depth: in one order that all see, so one of them sees the other.
         ft_store_seq_cst(&self.running, 1 if value else 0)
 
+    def pin(self):
+        """This recorder and the tracers bound to it from now on live as long as the process.
+
+        Without a GIL nobody counts references to them any more, over which threads would meet at every span. With one
+        nothing is gained, and they can still be collected.
+        """
+        self.pinned = True
+        ft_count_no_more(self)
+        ft_count_no_more(self.ring)
+
     def add_scope(self, scope):
         """The index of a scope, adding it if it is new."""
         with cython.critical_section(self):
@@ -523,6 +534,8 @@ cdef class Tracer:
         """Send the spans started from now on to this recorder."""
         if recorder is not None:
             self.scope_index = recorder.add_scope(self.scope)
+            if (<Recorder?> recorder).pinned:
+                ft_count_no_more(self)
         self.recorder = recorder
 
     def start_span(
