@@ -71,6 +71,12 @@ class Crew:
             work()
             self._times.put((begin, time.perf_counter_ns()))
 
+    def one_after_the_other(self, work: Callable[[], Any]) -> None:
+        """Each thread for the first time, so that the first ones have places in the queue of their own."""
+        for orders in self._work:
+            orders.put((work, threading.Barrier(1)))
+            self._times.get(timeout=60)
+
     def together(self, work: Callable[[], Any], threads: int) -> int:
         """Nanoseconds from the first thread's beginning to the last one's end."""
         barrier = threading.Barrier(threads)
@@ -92,6 +98,9 @@ def main() -> int:
     promises = Promises(__doc__, rounds=("samples of each", 60, 20))
     subjects = {name: ours(name) for name in IMPLEMENTATIONS}
     crew = Crew()
+    for work, empty in subjects.values():
+        crew.one_after_the_other(work)
+        empty()
     subjects[LOOP] = loop(crew, subjects["cython"][0]), lambda: None
     if importlib.util.find_spec("opentelemetry") and importlib.util.find_spec("opentelemetry.sdk"):
         subjects["SDK"] = theirs()
