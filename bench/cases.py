@@ -1,245 +1,187 @@
-"""What is measured, the same source for every subject: our two implementations, the C floor, the OpenTelemetry SDK.
+"""What is measured, the same for every subject: our two implementations, the C floor, the OpenTelemetry SDK, the peers.
 
-A case is a function that is called many times; a subject makes the case's function for itself. Nothing
-wraps the subject's own calls.
+A subject says in its own words how a span begins, gets an attribute and so on (``Dialect``). Each case is written
+once, as source with those words in it, with the loop and the clock around it: nothing wraps a subject's own calls.
 """
 
 from __future__ import annotations
 
-import sys
+import textwrap
 import time
-from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-Operation = Callable[[], Any]
+from http_request import REQUEST_HEADERS
 
-CASES = (
+# Runs the case for each of a range, and gives the nanoseconds of the calling thread's CPU time.
+Loop = Callable[[range], int]
+
+# In which a span begins and ends.
+SPAN_CASES = (
     "span",
     "span, 4 attributes",
+    "span, 4 attributes at start",
+    "span, 16 attributes",
+    "span, 16 attributes at start",
     "span, 4 attributes and an event",
+    "span with an exception",
+    "child",
     "request of 6 spans",
     "unsampled root",
     "unsampled child",
-    "extract and inject",
 )
-# What a request between services brings: traceparent among eleven others.
-REQUEST_HEADERS = {
-    "host": "checkout.example",
-    "user-agent": "client/1.0",
-    "accept": "application/json",
-    "accept-encoding": "gzip",
-    "connection": "keep-alive",
-    "content-length": "512",
-    "content-type": "application/json",
-    "authorization": "Bearer token",
-    "x-request-id": "6f1c9a3e",
-    "x-forwarded-for": "10.0.0.7",
-    "x-forwarded-proto": "https",
-    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+CASES = (*SPAN_CASES, "current span", "set_attribute", "ids", "extract", "inject", "encode 4 attributes")
+UNSAMPLED = ("unsampled root", "unsampled child")
+
+FOUR: dict[str, Any] = {
+    "http.request.method": "POST",
+    "http.route": "/orders/{id}",
+    "http.response.status_code": 200,
+    "retried": False,
 }
-# How many spans one call makes; samples stay below every queue's depth.
-SPANS_PER_CALL = {"request of 6 spans": 6}
+SIXTEEN: dict[str, Any] = {
+    **FOUR,
+    "url.path": "/orders/7",
+    "url.scheme": "https",
+    "server.address": "checkout.example",
+    "server.port": 443,
+    "client.address": "10.0.0.7",
+    "network.protocol.version": "1.1",
+    "user_agent.original": "client/1.0",
+    "http.request.body.size": 512,
+    "enduser.id": "7c9e6679",
+    "customer.kind": "returning",
+    "cart.total": 99.5,
+    "cart.items": 3,
+}
 
 
-def asgi_scope(method: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """One request as an ASGI server hands it to an application; a new one each time, for applications write into it."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": "/orders/7",
-        "raw_path": b"/orders/7",
-        "query_string": b"",
-        "root_path": "",
-        "headers": headers,
-        "client": ("127.0.0.1", 1234),
-        "server": ("checkout.example", 80),
-    }
+def calls(case: str) -> int:
+    """How many make a sample.
+
+    It stays below every queue's depth, and is so long that what the subject before has left in the caches is a small
+    part of it.
+    """
+    return 320 if case == "request of 6 spans" else 1920 if case in SPAN_CASES else 2400
 
 
-def build_floor() -> Any:
-    """The C floor, compiled next to its source's cache on first use; None without a compiler."""
-    import pyximport
+@dataclass(frozen=True)
+class Dialect:
+    """How a subject says things. ``{name}``, ``{key}`` and ``{value}`` are literals, ``{body}`` is what is inside.
 
-    folder = Path(__file__).parent / "floor"
-    sys.path.insert(0, str(folder))
-    importers = pyximport.install(build_dir=str(folder / "build"), language_level=3)
-    try:
-        return import_module("c_floor")
-    finally:
-        pyximport.uninstall(*importers)
+    Those that open a block name its span ``span``. None is what a subject can't say: it lacks those cases.
+    """
 
-
-def span_cases(start: Callable[..., Any], unsampled: Callable[..., Any] | None) -> dict[str, Operation]:
-    """The cases on one subject's ``start_as_current_span``, sampled and unsampled."""
-
-    def span() -> None:
-        with start("operation"):
-            pass
-
-    def four() -> None:
-        with start("operation") as span:
-            span.set_attribute("http.request.method", "POST")
-            span.set_attribute("http.route", "/orders/{id}")
-            span.set_attribute("http.response.status_code", 200)
-            span.set_attribute("retried", False)
-
-    def event() -> None:
-        with start("operation") as span:
-            span.set_attribute("http.request.method", "POST")
-            span.set_attribute("http.route", "/orders/{id}")
-            span.set_attribute("http.response.status_code", 200)
-            span.set_attribute("retried", False)
-            span.add_event("cache miss")
-
-    def request() -> None:
-        with start("POST /checkout") as root:
-            root.set_attribute("http.request.method", "POST")
-            root.set_attribute("http.response.status_code", 200)
-            with start("create order") as order:
-                order.set_attribute("order.items", 3)
-                order.set_attribute("customer.kind", "returning")
-                with start("SELECT stock") as stock:
-                    stock.set_attribute("db.system.name", "postgresql")
-                    stock.set_attribute("db.rows", 3)
-                with start("INSERT order") as insert:
-                    insert.set_attribute("db.system.name", "postgresql")
-                    insert.set_attribute("db.rows", 1)
-            with start("charge") as charge:
-                charge.set_attribute("payment.method", "credit_card")
-                charge.set_attribute("payment.amount", 12.5)
-            with start("publish") as publish:
-                publish.set_attribute("messaging.system", "kafka")
-                publish.set_attribute("messaging.batch.message_count", 1)
-
-    cases: dict[str, Operation] = {
-        "span": span,
-        "span, 4 attributes": four,
-        "span, 4 attributes and an event": event,
-        "request of 6 spans": request,
-    }
-    if unsampled is not None:
-
-        def root() -> None:
-            with unsampled("operation"):
-                pass
-
-        cases["unsampled root"] = root
-        cases["unsampled child"] = root
-    return cases
+    root: str = "with start({name}) as span:\n{body}"
+    child: str = "with start({name}) as span:\n{body}"
+    given: str | None = "with start({name}, attributes={attributes}) as span:\n{body}"
+    set: str | None = "span.set_attribute({key}, {value})"
+    set_child: str | None = None  # where it is another one
+    event: str | None = "span.add_event('cache miss')"
+    current: str | None = None
+    ids: str | None = None
+    extract: str | None = None
+    inject: str | None = None
+    encode: str | None = None
 
 
+@dataclass(frozen=True)
 class Subject:
-    """One thing that is measured: its cases, what surrounds the unsampled child, and its way to the bytes.
+    """One thing that is measured: its cases, and its way to the bytes.
 
     ``drain()`` turns what is queued into encoded requests and gives the thread CPU nanoseconds that it took.
     """
 
-    def __init__(self, name: str, cases: dict[str, Operation], unsampled: Any, drain: Callable[[], int]) -> None:
-        self.name = name
-        self.cases = cases
-        self.unsampled = unsampled
-        self.drain = drain
+    name: str
+    loops: Mapping[str, Loop]
+    drain: Callable[[], int] = field(default=lambda: 0)
 
 
-def ours(name: str) -> Subject:
-    """fasttrace's core, ``cython`` or ``python``: everything up to the encoded record in the ring."""
-    from fasttrace import _core, propagation
-    from fasttrace._core.layout import THRESHOLD_NEVER
+def build(say: Dialect, names: Mapping[str, Any], unsampled: Mapping[str, Any] | None = None) -> dict[str, Loop]:
+    """The cases that a subject can say.
 
-    implementation, _reason, modules = _core.load(name)
-    assert implementation == name
-    ring_module, span_module, otlp = modules["ring"], modules["span"], modules["otlp"]
-    ring = ring_module.Ring()
-    recorder = span_module.Recorder(ring)
-    recorder.consumer_running = True
-    scope = _core.InstrumentationScope("bench")
-    tracer = span_module.Tracer(scope, recorder)
-    # Unsampled below an unsampled parent, as ParentBased has it.
-    off = span_module.Recorder(ring_module.Ring(), thresholds=(THRESHOLD_NEVER, 0, THRESHOLD_NEVER, 0, THRESHOLD_NEVER))
-    unsampled = span_module.Tracer(scope, off)
-
-    resource, scopes = otlp.encode_attributes({"service.name": "bench"}), [(otlp.encode_scope(scope), "")]
-
-    def drain() -> int:
-        dropped = sum(value for key, value in recorder.counters().items() if key.startswith("dropped_"))
-        assert not dropped, "a dropped span voids the sample"
-        begin = time.thread_time_ns()
-        while records := ring.take(512, 1 << 20):
-            otlp.assemble(records, resource, scopes)
-            ring.release(otlp.count_records(records), len(records))
-        return time.thread_time_ns() - begin
-
-    cases = span_cases(tracer.start_as_current_span, unsampled.start_as_current_span)
-    # The public functions belong to the implementation in use; of the other one its half in the core is measured.
-    headers: Any = propagation if name == _core.IMPL else modules["headers"]
-    extract = headers.extract if headers is propagation else headers.extract_w3c
-    inject = headers.inject if headers is propagation else headers.inject_w3c
-    cases["extract and inject"] = lambda: inject({}, extract(REQUEST_HEADERS))
-    return Subject(name, cases, unsampled.start_as_current_span, drain)
+    ``names`` is what its words stand for; ``unsampled`` what stands in its place where nothing is recorded.
+    """
+    loops = {}
+    for case, (around, operation) in _sources(say).items():
+        known = names if case not in UNSAMPLED else {**names, **unsampled} if unsampled is not None else None
+        if known is not None:
+            loops[case] = _loop(around, operation, known)
+    return loops
 
 
-def floor() -> Subject:
-    """The C floor; it has no attributes, so its cases are the bare blocks."""
-    make = build_floor().Floor
+def _sources(say: Dialect) -> dict[str, tuple[str, str]]:
+    """By case: the block around the loop, with ``{body}`` in it, and what is repeated."""
+    alone, in_root = "{body}", _put(say.root, name="root")
+    found = {"span": (alone, _block(say.root, "operation")), "child": (in_root, _block(say.child, "operation"))}
+    found["unsampled root"], found["unsampled child"] = found["span"], found["child"]
+    # The library's own way to notice: an exception that leaves the block.
+    raised = _block(say.root, "operation", "raise ValueError('out of stock')")
+    found["span with an exception"] = alone, f"try:\n{_indent(raised)}\nexcept ValueError:\n    pass"
+    if say.set is not None:
+        four = _attributes(say.set, FOUR)
+        found["span, 4 attributes"] = alone, _block(say.root, "operation", *four)
+        found["span, 16 attributes"] = alone, _block(say.root, "operation", *_attributes(say.set, SIXTEEN))
+        found["request of 6 spans"] = alone, _request(say)
+        found["set_attribute"] = in_root, _put(say.set, key="cart.items", value=3)
+        if say.event is not None:
+            found["span, 4 attributes and an event"] = alone, _block(say.root, "operation", *four, say.event)
+    if say.given is not None:
+        for case, attributes in ("4", "FOUR"), ("16", "SIXTEEN"):
+            start = say.given.replace("{attributes}", attributes)
+            found[f"span, {case} attributes at start"] = alone, _block(start, "operation")
+    for case, source in ("current span", say.current), ("inject", say.inject):
+        if source is not None:
+            found[case] = in_root, source
+    for case, source in ("ids", say.ids), ("extract", say.extract), ("encode 4 attributes", say.encode):
+        if source is not None:
+            found[case] = alone, source
+    return {case: found[case] for case in CASES if case in found}
 
-    def span() -> None:
-        with make("operation"):
-            pass
 
-    def request() -> None:
-        with make("POST /checkout"):
-            with make("create order"):
-                with make("SELECT stock"):
-                    pass
-                with make("INSERT order"):
-                    pass
-            with make("charge"):
-                pass
-            with make("publish"):
-                pass
+def _request(say: Dialect) -> str:
+    """A handler, two statements below a step of it, two calls: 6 spans of 2 attributes each."""
+    assert say.set is not None
+    setter = say.set_child or say.set
 
-    cases: dict[str, Operation] = dict.fromkeys(CASES, span)
-    cases["request of 6 spans"] = request
-    cases["extract and inject"] = lambda: {"traceparent": REQUEST_HEADERS.get("traceparent")}
-    return Subject("floor", cases, make, lambda: 0)
+    def step(name: str, attributes: dict[str, Any], *inside: str) -> str:
+        return _block(say.child, name, *_attributes(setter, attributes), *inside)
+
+    order = step(
+        "create order",
+        {"order.items": 3, "customer.kind": "returning"},
+        step("SELECT stock", {"db.system.name": "postgresql", "db.rows": 3}),
+        step("INSERT order", {"db.system.name": "postgresql", "db.rows": 1}),
+    )
+    charge = step("charge", {"payment.method": "credit_card", "payment.amount": 12.5})
+    publish = step("publish", {"messaging.system": "kafka", "messaging.batch.message_count": 1})
+    own = _attributes(say.set, {"http.request.method": "POST", "http.response.status_code": 200})
+    return _block(say.root, "POST /checkout", *own, order, charge, publish)
 
 
-def opentelemetry() -> Subject:
-    """The OpenTelemetry SDK with its batch processor and an exporter that encodes as the OTLP exporter does."""
-    from opentelemetry import propagate
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+def _attributes(setter: str, attributes: dict[str, Any]) -> list[str]:
+    return [_put(setter, key=key, value=value) for key, value in attributes.items()]
 
-    class Encoding(SpanExporter):
-        spent = 0
 
-        def export(self, spans: Any) -> SpanExportResult:
-            begin = time.thread_time_ns()
-            encode_spans(spans).SerializeToString()
-            self.spent += time.thread_time_ns() - begin
-            return SpanExportResult.SUCCESS
+def _put(source: str, **literals: Any) -> str:
+    for name, value in literals.items():
+        source = source.replace("{" + name + "}", repr(value))
+    return source
 
-    exporter = Encoding()
-    processor = BatchSpanProcessor(exporter)
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(processor)
-    start = provider.get_tracer("bench").start_as_current_span
-    unsampled = TracerProvider(ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
-    unsampled.add_span_processor(BatchSpanProcessor(Encoding()))
-    unsampled_start = unsampled.get_tracer("bench").start_as_current_span
 
-    def drain() -> int:
-        processor.force_flush()
-        spent, exporter.spent = exporter.spent, 0
-        return spent
+def _block(start: str, name: str, *body: str) -> str:
+    return _put(start, name=name).replace("{body}", _indent("\n".join(body) or "pass"))
 
-    cases = span_cases(start, unsampled_start)
-    cases["extract and inject"] = lambda: propagate.inject({}, propagate.extract(REQUEST_HEADERS))
-    return Subject("otel", cases, unsampled_start, drain)
+
+def _indent(source: str) -> str:
+    return textwrap.indent(source, "    ")
+
+
+def _loop(around: str, operation: str, names: Mapping[str, Any]) -> Loop:
+    timed = f"begin = clock()\nfor _ in repeat:\n{_indent(operation)}\nspent = clock() - begin"
+    inside = around.replace("{body}", _indent(timed) if around != "{body}" else timed)
+    source = f"def loop(repeat):\n{_indent(inside)}\n    return spent"
+    known = {**names, "clock": time.thread_time_ns, "FOUR": FOUR, "SIXTEEN": SIXTEEN, "HEADERS": REQUEST_HEADERS}
+    exec(source, known)
+    return known["loop"]  # type: ignore[no-any-return]

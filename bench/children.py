@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -31,31 +32,67 @@ class _Receiver(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def measure(script: str, subjects: Mapping[str, tuple[str, ...]], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Samples by case and subject, of ``subjects`` by case; each round visits the subjects in random order."""
+class Child:
+    """A process that answers each line with a line."""
+
+    def __init__(self, *command: str) -> None:
+        self._command = command
+        self._process: Any = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, question: str) -> str:
+        """Its answer. Raises RuntimeError when it has ended."""
+        try:
+            self._process.stdin.write(question + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # then there is no answer either
+        answer: str = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{' '.join(self._command)} ended at {question!r}")
+        return answer.rstrip("\n")
+
+    def end(self) -> None:
+        """Let it end, or end it after some seconds."""
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+
+@contextmanager
+def receiving() -> Iterator[str]:
+    """The endpoint of a receiver of OTLP/HTTP, which runs here, outside of what is measured."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = {
-        name: subprocess.Popen([sys.executable, script, "--child", name, endpoint], **pipes)
-        for name in {name for names in subjects.values() for name in names}
-    }
-    found: dict[str, dict[str, list[float]]] = {case: {name: [] for name in names} for case, names in subjects.items()}
     try:
-        for case, names in subjects.items():
-            for turn in range(rounds + 2):
-                for name in random.sample(names, len(names)):
-                    pipe: Any = children[name]
-                    pipe.stdin.write(case + "\n")
-                    pipe.stdin.flush()
-                    nanoseconds = float(pipe.stdout.readline())
-                    if turn >= 2:  # the first turns warm up
-                        found[case][name].append(nanoseconds)
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces"
     finally:
-        for process in children.values():
-            process.communicate()
         server.shutdown()
+
+
+def measure(script: str, subjects: Mapping[str, tuple[str, ...]], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Samples by case and subject, of ``subjects`` by case; each round visits the subjects in random order."""
+    with receiving() as endpoint:
+        children = {
+            name: Child(sys.executable, script, "--child", name, endpoint)
+            for name in {name for names in subjects.values() for name in names}
+        }
+        try:
+            return {case: interleaved(children, names, case, rounds) for case, names in subjects.items()}
+        finally:
+            for child in children.values():
+                child.end()
+
+
+def interleaved(children: Mapping[str, Child], names: Sequence[str], case: str, rounds: int) -> dict[str, list[float]]:
+    """Samples of one case by subject; each round visits the subjects in random order."""
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds + 2):
+        for name in random.sample(names, len(names)):
+            nanoseconds = float(children[name].ask(case))
+            if turn >= 2:  # the first turns warm up
+                found[name].append(nanoseconds)
     return found
 
 

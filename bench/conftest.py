@@ -25,8 +25,8 @@ def core(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(params=["cython", "python", "floor", "otel"])
 def subject(request: pytest.FixtureRequest) -> Any:
     """Everything that can run the span cases."""
-    import cases
+    from subjects import floor, otel, ours
 
-    makers = {"floor": cases.floor, "otel": cases.opentelemetry}
+    makers = {"floor": floor.make, "otel": otel.make}
     maker = makers.get(request.param)
-    return maker() if maker else cases.ours(request.param)
+    return maker() if maker else ours.make(request.param)

@@ -49,3 +49,6 @@ cdef class Floor:
 
     def set_attribute(self, key, value):
         pass
+
+    def add_event(self, name):
+        pass

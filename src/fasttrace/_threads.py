@@ -6,18 +6,20 @@ The background thread must be a thread: as a greenlet it would hold up everybody
 from __future__ import annotations
 
 import _thread
-import signal
 import sys
+from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# Below `signal`, which makes enumerations of whole sets: forks start threads, and would wait ten times as long.
+_signal: Any = import_module("_signal")
+
 # What a thread does to itself, or is measured by, goes to that thread.
 _FAULTS = {
-    getattr(signal, name)
+    getattr(_signal, name, None)
     for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGPROF", "SIGSEGV", "SIGSYS", "SIGTRAP")
-    if hasattr(signal, name)
 }
 
 
@@ -38,11 +40,11 @@ def start(function: Any, arguments: tuple[Any, ...]) -> None:
     One that was meant for the main thread and is taken by a new one does not wake the main thread where it sleeps.
     """
     start_new_thread = original("start_new_thread")
-    if not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(_signal, "pthread_sigmask"):
         start_new_thread(function, arguments)
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals() - _FAULTS)
     try:
         start_new_thread(function, arguments)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)

@@ -391,6 +391,7 @@ def configure(
 def make_current(provider: TracerProvider) -> None:
     """Make a provider that of the process; the one before it is flushed and stopped."""
     global _provider
+    provider.recorder.pin()
     with _lock:
         previous, _provider = _provider, provider
         _tracers.bind(None if provider.settings.disabled else provider.recorder)

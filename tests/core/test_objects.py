@@ -194,3 +194,21 @@ def test_records_of_all_sizes_come_through_whole(core: Any, size: int) -> None:
     assert all(span.attributes == {"text": "x" * (size + i % 7)} for i, span in enumerate(spans))
     assert all([event.name for event in span.events] == ["event"] for span in spans)
     assert traced.ring.depth_spans == traced.ring.depth_bytes == 0
+
+
+def test_the_next_span_is_recorded_in_full(traced: Any) -> None:
+    """What was left out for detail is not left out of the span that the object is next."""
+    traced.recorder.detail = 2
+    with traced.tracer.start_as_current_span("bare") as span:
+        span.set_attribute("a", 1)
+        with traced.tracer.start_as_current_span("left out"):
+            pass
+    del span
+    traced.recorder.detail = 0
+    with traced.tracer.start_as_current_span("root") as span:
+        span.set_attribute("a", 1)
+        with traced.tracer.start_as_current_span("inner"):
+            pass
+    found = traced.spans()
+    assert [span.name for span in found] == ["bare", "inner", "root"]
+    assert found[2].attributes == {"a": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import sys
 import threading
 import weakref
 from typing import Any
@@ -21,6 +22,34 @@ from fasttrace._core.types import InstrumentationScope
 def total(counters: dict[str, int], queued: int) -> int:
     dropped = sum(value for name, value in counters.items() if name.startswith("dropped_"))
     return counters["active"] + counters["abandoned"] + counters["sampled_out"] + dropped + queued
+
+
+def test_nobody_counts_references_to_what_all_threads_share(make_traced: Any) -> None:
+    traced = make_traced()
+    if traced.core.name == "python" or getattr(sys, "_is_gil_enabled", lambda: True)():
+        pytest.skip("for the compiled core without a GIL")
+    traced.recorder.pin()
+    tracer = traced.core.span.Tracer(InstrumentationScope("pinned"), traced.recorder)
+    for shared in (traced.core.context.CURRENT, traced.recorder, traced.recorder.ring, tracer):
+        before = sys.getrefcount(shared)
+        more = [shared] * 100
+        assert sys.getrefcount(shared) == before, shared
+        del more
+        assert sys.getrefcount(shared) == before, shared
+
+
+def test_a_pinned_recorder_works_as_before_and_with_a_gil_goes_with_its_tracers(make_traced: Any) -> None:
+    traced = make_traced()
+    traced.recorder.pin()
+    tracer = traced.core.span.Tracer(InstrumentationScope("pinned"), traced.recorder)
+    with tracer.start_as_current_span("operation"):
+        pass
+    assert [span.name for span in traced.spans()] == ["operation"]
+    if traced.core.name == "python" or getattr(sys, "_is_gil_enabled", lambda: True)():
+        gone = weakref.ref(traced.recorder)
+        del traced, tracer
+        gc.collect()
+        assert gone() is None
 
 
 def test_counters_balance_through_every_fate(make_traced: Any) -> None:

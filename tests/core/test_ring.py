@@ -67,6 +67,26 @@ def test_take_is_bounded_by_count_and_bytes_but_gives_at_least_one(core: Any) ->
     assert numbers(ring.take(100, 1 << 20)) == [6, 7, 8, 9]
 
 
+def test_what_one_thread_leaves_of_the_bounds_is_there_for_the_others(core: Any) -> None:
+    ring = core.ring.Ring(max_spans=100, max_bytes=100 * 100)
+    answers: list[list[str | None]] = []
+
+    def push(count: int) -> None:
+        answers.append([ring.push(record(number)) for number in range(count)])
+
+    for count in (1, 98, 3):  # one after the other, each in a place of its own where there are several
+        thread = threading.Thread(target=push, args=(count,))
+        thread.start()
+        thread.join()
+    assert answers == [[None], [None] * 98, [None, "queue_full", "queue_full"]]
+    assert (ring.depth_spans, ring.depth_bytes) == (100, 100 * 100)
+    taken = ring.take(100, 1 << 20)
+    ring.release(60, 60 * 100)
+    push(61)
+    assert answers[-1] == [None] * 60 + ["queue_full"]
+    assert (len(taken), ring.depth_spans) == (100 * 100, 100)
+
+
 def test_sequence_numbers_have_no_gap(core: Any) -> None:
     ring = core.ring.Ring(max_spans=5)
     for number in range(8):

@@ -339,6 +339,21 @@ def test_limits_drop_and_count(make_traced: Any) -> None:
     assert found.dropped_links_count == 1
 
 
+def test_many_attributes_keep_their_places_when_they_are_set_again(make_traced: Any) -> None:
+    traced = make_traced(limits=SpanLimits(max_span_attributes=300))
+    expected: dict[str, Any] = {}
+    with traced.tracer.start_as_current_span("operation") as span:
+        for turn, number in enumerate([*range(17), 3, *range(350), 299, *range(0, 300, 7)]):
+            key = f"key {number}"  # each time another object
+            if key in expected or len(expected) < 300:
+                expected[key] = turn
+            span.set_attribute(key, turn)
+        assert list(span.attributes.items()) == list(expected.items())
+    found = traced.span()
+    assert list(found.attributes.items()) == list(expected.items())
+    assert found.dropped_attributes_count == 50
+
+
 def test_default_limits_are_128(traced: Any) -> None:
     context = traced.core.context.SpanContext(1, 2)
     with traced.tracer.start_as_current_span("operation") as span:

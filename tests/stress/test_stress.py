@@ -40,5 +40,9 @@ def test_memory_stays_flat_on_every_path() -> None:
     run("memory", "--scale", "0.005")
 
 
+def test_at_the_highest_rate_every_span_arrives_and_memory_stays_flat() -> None:
+    run("soak", "--scale", "0.001", "--counters-only")
+
+
 def test_threads_that_race_for_all_that_is_shared_break_nothing() -> None:
     run("race", "--scale", "0.03")

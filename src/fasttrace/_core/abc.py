@@ -546,6 +546,14 @@ class Recorder(Protocol):
     consumer_running: bool
     closed: bool
 
+    def pin(self) -> None:
+        """This recorder and the tracers bound to it from now on live as long as the process.
+
+        Without a GIL nobody counts references to them any more, over which threads would meet at every span. With one
+        nothing is gained, and they can still be collected.
+        """
+        ...
+
     def add_scope(self, scope: InstrumentationScope) -> int:
         """The index of a scope, adding it if it is new."""
         ...

@@ -20,6 +20,9 @@ cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maximum)
     void *PyUnicode_DATA(object text)
 
+cdef extern from "shards.h":
+    void ft_count_no_more(object variable)
+
 cdef extern from "hex.h" nogil:
     void ft_hex_write(uint8_t *text, uint64_t value, int digits)
 
@@ -28,6 +31,8 @@ cdef extern from "buffer.h" nogil:
 
 CURRENT = ContextVar("fasttrace_current", default=None)
 cdef object VARIABLE = CURRENT
+# Each token holds a reference to it.
+ft_count_no_more(VARIABLE)
 
 LOW_64_BITS = (1 << 64) - 1
 

@@ -56,6 +56,9 @@ cdef enum:
     LARGEST_SHARE = 8
     MAX_RECORD = 4 * 1024 * 1024
     HEADER_BYTES = 64
+    # What a shard takes from the bounds beyond what it needs.
+    LOT_SPANS = 64
+    LOT_BYTES = 16 * 1024
 
 assert LARGEST_SHARE == RING_LARGEST_SHARE and MAX_RECORD == MAX_RECORD_BYTES
 assert HEADER_BYTES == RECORD_HEADER_BYTES
@@ -112,11 +115,19 @@ cdef class Ring:
 
     @property
     def depth_spans(self):
-        return ft_load_seq_cst(&self.spans_queued)
+        return self.depth(FT_SPANS)
 
     @property
     def depth_bytes(self):
-        return ft_load_seq_cst(&self.bytes_queued)
+        return self.depth(FT_BYTES)
+
+    cdef int64_t depth(self, int kind) noexcept:
+        # What was released comes first: what others push meanwhile makes it larger than it is, never smaller.
+        cdef int64_t found = -ft_load_seq_cst(&self.released[kind])
+        cdef uint32_t i
+        for i in range(self.shard_count):
+            found += ft_load_seq_cst(&self.shards[i].pushed[kind])
+        return found
 
     @property
     def staged_bytes(self):
@@ -142,17 +153,41 @@ cdef class Ring:
         cdef int answer = PUSHED
         if length > MAX_RECORD:
             return TOO_LARGE
-        if ft_add_seq_cst(&self.spans_queued, 1) > self.max_spans:
-            ft_add_seq_cst(&self.spans_queued, -1)
+        if not admit(self, shard, length):
             return QUEUE_FULL
-        if ft_add_seq_cst(&self.bytes_queued, length) > self.max_bytes:
-            answer = QUEUE_FULL
-        else:
-            answer = self.place(shard, record, length)
+        answer = self.place(shard, record, length)
         if answer != PUSHED:
-            ft_add_seq_cst(&self.bytes_queued, -<int64_t> length)
-            ft_add_seq_cst(&self.spans_queued, -1)
+            self.let_go(1, length)
         return answer
+
+    cdef bint reserve(self, ft_shard *shard, int kind, int64_t amount) noexcept:
+        """Without a GIL: whether so much more is within the bound. The caller holds the shard's mutex.
+
+        A shard takes more than it needs, and goes on with that, so that threads seldom meet here; when
+        nothing is left, what others have spare is collected.
+        """
+        cdef int64_t bound = self.max_bytes if kind == FT_BYTES else self.max_spans
+        cdef int64_t lot = LOT_BYTES if kind == FT_BYTES else LOT_SPANS
+        cdef int64_t missing
+        cdef int64_t *spare
+        cdef uint32_t i
+        missing = -ft_add_seq_cst(&shard.spare[kind], -amount)
+        if missing > 0:
+            missing = -ft_add_seq_cst(&shard.spare[kind], ft_take_up_to(&self.taken[kind], bound, missing + lot))
+        if missing <= 0:
+            return True
+        for i in range(self.shard_count):
+            spare = &self.shards[i].spare[kind]
+            if spare != &shard.spare[kind] and ft_load_seq_cst(spare) > 0:
+                self.give_back(kind, ft_exchange_seq_cst(spare, 0))
+        if ft_add_seq_cst(&shard.spare[kind], ft_take_up_to(&self.taken[kind], bound, missing)) >= 0:
+            return True
+        ft_add_seq_cst(&shard.spare[kind], amount)
+        return False
+
+    cdef void give_back(self, int kind, int64_t amount) noexcept:
+        """So much is within the bound again."""
+        ft_add_seq_cst(&self.taken[kind], -amount)
 
     cdef int place(self, ft_shard *shard, uint8_t *record, uint32_t length) noexcept:
         """Into the ring, or around it."""
@@ -280,8 +315,13 @@ cdef class Ring:
 
     def release(self, spans, nbytes):
         """Records of so many spans and bytes have been sent or dropped: the depth goes down."""
-        ft_add_seq_cst(&self.spans_queued, -<int64_t> spans)
-        ft_add_seq_cst(&self.bytes_queued, -<int64_t> nbytes)
+        self.let_go(spans, nbytes)
+
+    cdef void let_go(self, int64_t spans, int64_t nbytes) noexcept:
+        ft_add_seq_cst(&self.released[FT_SPANS], spans)
+        ft_add_seq_cst(&self.released[FT_BYTES], nbytes)
+        self.give_back(FT_SPANS, spans)
+        self.give_back(FT_BYTES, nbytes)
 
     def reset_after_fork(self):
         """In a forked child: forget everything, take new locks; what was queued belongs to the parent."""
@@ -289,7 +329,8 @@ cdef class Ring:
         # The consumer may have been copied in the middle of a change, locks held: chunks and locks are left behind.
         self.oldest = self.newest = NULL
         self.new_locks()
-        self.spans_queued = self.bytes_queued = 0
+        memset(self.released, 0, sizeof(self.released))
+        memset(self.taken, 0, sizeof(self.taken))
         for i in range(self.shard_count):
             ft_ring_free(&self.shards[i].ring)
             memset(&self.shards[i], 0, sizeof(ft_shard))

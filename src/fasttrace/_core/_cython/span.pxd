@@ -69,6 +69,7 @@ cdef class Recorder:
     cdef tuple baggage_attributes  # the names, or None
     cdef int64_t running
     cdef public bint closed
+    cdef bint pinned
     cdef uint32_t generation
     cdef Compare compare[5]
     cdef tuple given_thresholds
@@ -90,6 +91,7 @@ cdef class Recorder:
     cdef int64_t max_link_attributes
     cdef int64_t max_member_length
     cdef int64_t reset_in  # the fork generation that somebody resets it for
+    cdef char line[128]  # what all threads read ends here
     cdef Account accounts[FT_SHARDS]
 
 cdef class Tracer:

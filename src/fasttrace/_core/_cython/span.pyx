@@ -17,7 +17,7 @@ Raced by ``stress/race.py`` ("spans", "shared spans", "forks", "tail").
 """
 
 cimport cython
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -124,6 +124,7 @@ cdef extern from "calls.h":
 
 cdef extern from "shards.h":
     void ft_allow_try(PyObject *object)
+    void ft_count_no_more(object shared)
     int ft_try_incref(PyObject *object)
     void ft_wait_a_moment() nogil
     bint ft_is_every(uint64_t *count, uint64_t at, uint64_t every)
@@ -177,6 +178,8 @@ cdef enum:
     SPAN_FLAG_IS_REMOTE = 0x200
     STATUS_OK = 1
     STATUS_ERROR = 2
+    # Keys are searched one by one among so many attributes at most, by their hashes among more.
+    SEARCHED_ATTRIBUTES = 16
     # A wall clock step shows at new local roots after at most this long.
     WALL_OFFSET_AGE_NS = 100_000_000
     LARGEST_KEPT_SCRATCH = 1024 * 1024
@@ -435,6 +438,16 @@ cdef class Recorder:
         # depth: in one order that all see, so one of them sees the other.
         ft_store_seq_cst(&self.running, 1 if value else 0)
 
+    def pin(self):
+        """This recorder and the tracers bound to it from now on live as long as the process.
+
+        Without a GIL nobody counts references to them any more, over which threads would meet at every span. With one
+        nothing is gained, and they can still be collected.
+        """
+        self.pinned = True
+        ft_count_no_more(self)
+        ft_count_no_more(self.ring)
+
     def add_scope(self, scope):
         """The index of a scope, adding it if it is new."""
         with cython.critical_section(self):
@@ -585,6 +598,8 @@ cdef class Tracer:
         """Send the spans started from now on to this recorder."""
         if recorder is not None:
             self.scope_index = recorder.add_scope(self.scope)
+            if (<Recorder?> recorder).pinned:
+                ft_count_no_more(self)
         self.recorder = recorder
 
     def start_span(
@@ -735,7 +750,8 @@ cdef void make_blank(Span span) noexcept:
     # One by one: GCC makes of a memset here what takes thirty cycles to begin.
     span.attributes_dropped = span.events_count = span.events_dropped = span.links_count = span.links_dropped = 0
     span.generation = span.shard = 0
-    span.state = span.options = span.asked = span.kind_number = span.status_number = span.record_flags = 0
+    span.state = span.options = span.asked = span.kind_number = span.status_number = 0
+    span.record_flags = span.detail = 0
     span.parent_number = 0
     span.start_ns = span.end_ns = 0
     if span.recorder is not None:
@@ -1211,27 +1227,52 @@ cdef int set_one(Span span, object key, object value) except -1:
 cdef inline int store(Span span, int64_t max_attributes, PyObject *key, PyObject *value) except -1:
     """A key seen before is replaced in place. The list is short and keys mostly the same objects: a search is quick."""
     cdef uint32_t i, count = span.attributes_count
+    cdef uint32_t *slot = NULL
     cdef PyObject *old
     cdef PyObject **at = span.attributes_at
-    for i in range(count):
-        if at[2 * i] == key or ft_text_equal(<object> key, <object> at[2 * i]):
-            old = at[2 * i + 1]
-            Py_INCREF(<object> value)
-            at[2 * i + 1] = value
-            Py_DECREF(<object> old)
-            return 0
+    if span.attributes_capacity > SEARCHED_ATTRIBUTES:
+        slot = slot_of(span, <object> key)
+        i = slot[0] - 1 if slot[0] else count
+    else:
+        i = 0
+        while i < count and at[2 * i] != key and not ft_text_equal(<object> key, <object> at[2 * i]):
+            i += 1
+    if i < count:
+        old = at[2 * i + 1]
+        Py_INCREF(<object> value)
+        at[2 * i + 1] = value
+        Py_DECREF(<object> old)
+        return 0
     if max_attributes >= 0 and count >= max_attributes:
         span.attributes_dropped += 1
         return 0
     if count == span.attributes_capacity:
         grow_attributes(span)
         at = span.attributes_at
+        if span.attributes_capacity > SEARCHED_ATTRIBUTES:
+            slot = slot_of(span, <object> key)
     Py_INCREF(<object> key)
     Py_INCREF(<object> value)
     at[2 * count] = key
     at[2 * count + 1] = value
     span.attributes_count = count + 1
+    if slot != NULL:
+        slot[0] = span.attributes_count
     return 0
+
+
+cdef uint32_t *slot_of(Span span, object key) except NULL:
+    """Where the number of a key's attribute, from 1 on, is or belongs; 0 stands there while there is none.
+
+    Behind the pairs there are twice as many slots as pairs have room, so some are always free.
+    """
+    cdef PyObject **at = span.attributes_at
+    cdef uint32_t *slots = <uint32_t *> (at + 2 * span.attributes_capacity)
+    cdef uint32_t mask = 2 * span.attributes_capacity - 1
+    cdef uint32_t place = <uint32_t> PyObject_Hash(key) & mask
+    while slots[place] and not ft_text_equal(key, <object> at[2 * (slots[place] - 1)]):
+        place = (place + 1) & mask
+    return &slots[place]
 
 
 cdef inline Recorder recorder_of(Span span):
@@ -1244,18 +1285,26 @@ cdef inline Recorder recorder_of(Span span):
 
 cdef int grow_attributes(Span span) except -1:
     cdef uint32_t capacity = INLINE_ATTRIBUTES if span.attributes_capacity == 0 else 2 * span.attributes_capacity
+    cdef uint32_t i
+    cdef size_t slots
     cdef PyObject **larger
     if span.attributes_capacity == 0:
         span.attributes_at = span.inline_attributes
-    else:
-        larger = <PyObject **> malloc(2 * capacity * sizeof(PyObject *))
-        if larger == NULL:
-            raise MemoryError()
-        memcpy(larger, span.attributes_at, 2 * span.attributes_count * sizeof(PyObject *))
-        if span.attributes_at != span.inline_attributes:
-            free(span.attributes_at)
-        span.attributes_at = larger
+        span.attributes_capacity = capacity
+        return 0
+    slots = 2 * capacity if capacity > SEARCHED_ATTRIBUTES else 0
+    larger = <PyObject **> malloc(2 * capacity * sizeof(PyObject *) + slots * sizeof(uint32_t))
+    if larger == NULL:
+        raise MemoryError()
+    memcpy(larger, span.attributes_at, 2 * span.attributes_count * sizeof(PyObject *))
+    if span.attributes_at != span.inline_attributes:
+        free(span.attributes_at)
+    span.attributes_at = larger
     span.attributes_capacity = capacity
+    if slots:
+        memset(larger + 2 * capacity, 0, slots * sizeof(uint32_t))
+        for i in range(span.attributes_count):
+            slot_of(span, <object> larger[2 * i])[0] = i + 1
     return 0
 
 
@@ -1540,7 +1589,6 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
         pair += 2
     if span.detail:
         write_attribute(buffer, 0x4A, DETAIL_KEY, DETAILS[span.detail])
-        recorder.accounts[span.shard].detail_attributes += left_out
     if span.attributes_dropped or left_out:
         write_count(buffer, 0x50, span.attributes_dropped + left_out)
     if span.events.length:
@@ -1574,6 +1622,8 @@ cdef int encode(Span span, Recorder recorder, ft_buffer *buffer, int64_t end_ns)
             bits = ft_or_acq_rel_u32(&span.local_trace.bits, bits)
         if flags & FLAG_LOCAL_ROOT:
             route = hash_of(buffer.data + route_at, route_size)
+    # From here on nothing fails: what is encoded again was not counted.
+    recorder.accounts[span.shard].detail_attributes += left_out
     span.record_flags = flags
     header = buffer.data
     header[0] = MAGIC & 0xFF

@@ -272,6 +272,13 @@ class Recorder:
         self._check_fork()
         self._running = bool(value)
 
+    def pin(self) -> None:
+        """This recorder and the tracers bound to it from now on live as long as the process.
+
+        Without a GIL nobody counts references to them any more, over which threads would meet at every span. With one
+        nothing is gained, and they can still be collected.
+        """
+
     def add_scope(self, scope: InstrumentationScope) -> int:
         """The index of a scope, adding it if it is new."""
         with self._lock:

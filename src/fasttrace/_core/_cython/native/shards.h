@@ -30,23 +30,48 @@ typedef PyMutex ft_mutex;
 static inline void ft_lock(ft_mutex *mutex) { PyMutex_Lock(mutex); }
 static inline void ft_unlock(ft_mutex *mutex) { PyMutex_Unlock(mutex); }
 
+/* A load that is no addition of nothing: threads that only look share the line. */
 #if defined(_MSC_VER)
 #include <intrin.h>
 #define FT_THREAD_LOCAL __declspec(thread)
+/* Enough, since all stores that it is ordered with are interlocked. */
+static inline int64_t ft_load_seq_cst(int64_t *word) { return (int64_t)ft_load_acquire((const uint64_t *)word); }
 static inline int64_t ft_add_seq_cst(int64_t *word, int64_t delta) {
     return _InterlockedExchangeAdd64((volatile __int64 *)word, delta) + delta;
 }
-static inline void ft_store_seq_cst(int64_t *word, int64_t value) {
-    (void)_InterlockedExchange64((volatile __int64 *)word, value);
+static inline int64_t ft_exchange_seq_cst(int64_t *word, int64_t value) {
+    return _InterlockedExchange64((volatile __int64 *)word, value);
+}
+static inline int ft_replace_seq_cst(int64_t *word, int64_t *expected, int64_t value) {
+    int64_t found = _InterlockedCompareExchange64((volatile __int64 *)word, value, *expected);
+    if (found == *expected) return 1;
+    *expected = found;
+    return 0;
 }
 #else
 #define FT_THREAD_LOCAL _Thread_local
+static inline int64_t ft_load_seq_cst(int64_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 static inline int64_t ft_add_seq_cst(int64_t *word, int64_t delta) {
     return __atomic_add_fetch(word, delta, __ATOMIC_SEQ_CST);
 }
-static inline void ft_store_seq_cst(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
+static inline int64_t ft_exchange_seq_cst(int64_t *word, int64_t value) {
+    return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+}
+static inline int ft_replace_seq_cst(int64_t *word, int64_t *expected, int64_t value) {
+    return __atomic_compare_exchange_n(word, expected, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 #endif
-static inline int64_t ft_load_seq_cst(int64_t *word) { return ft_add_seq_cst(word, 0); }
+static inline void ft_store_seq_cst(int64_t *word, int64_t value) { (void)ft_exchange_seq_cst(word, value); }
+
+/* Raises `taken` by up to `wanted`, but not above `bound`; by how much. */
+static inline int64_t ft_take_up_to(int64_t *taken, int64_t bound, int64_t wanted) {
+    int64_t now = ft_load_seq_cst(taken);
+    for (;;) {
+        int64_t share = bound - now < wanted ? bound - now : wanted;
+        if (share <= 0) return 0;
+        if (ft_replace_seq_cst(taken, &now, now + share)) return share;
+    }
+}
 
 /* The shard that the calling thread keeps to, below `count`. */
 static int64_t ft_threads_seen;
@@ -97,6 +122,12 @@ static inline int ft_try_incref(PyObject *object) {
 }
 #endif
 
+/* For an object that lives as long as the process and that all threads refer to: from now on nobody counts its
+   references, which would move a cache line from core to core. Only the thread that has made it can say so. */
+static inline void ft_count_no_more(PyObject *object) {
+    if (*(volatile uintptr_t *)&object->ob_tid == _Py_ThreadId()) Py_SET_REFCNT(object, PY_SSIZE_T_MAX);
+}
+
 /* Whether the caller is the first to bring `word` to `value`. */
 static inline int ft_is_first(int64_t *word, int64_t value) {
 #if defined(_MSC_VER)
@@ -116,6 +147,15 @@ static inline void ft_unlock(ft_mutex *mutex) { (void)mutex; }
 static inline int64_t ft_add_seq_cst(int64_t *word, int64_t delta) { return *word += delta; }
 static inline void ft_store_seq_cst(int64_t *word, int64_t value) { *word = value; }
 static inline int64_t ft_load_seq_cst(int64_t *word) { return *word; }
+static inline int64_t ft_exchange_seq_cst(int64_t *word, int64_t value) {
+    int64_t before = *word;
+    *word = value;
+    return before;
+}
+static inline int64_t ft_take_up_to(int64_t *taken, int64_t bound, int64_t wanted) {
+    (void)taken, (void)bound;
+    return wanted;
+}
 static inline uint32_t ft_own_shard(uint32_t count) {
     (void)count;
     return 0;
@@ -125,6 +165,7 @@ static inline int ft_try_incref(PyObject *object) {
     Py_INCREF(object);
     return 1;
 }
+static inline void ft_count_no_more(PyObject *object) { (void)object; }
 static inline int ft_is_first(int64_t *word, int64_t value) {
     *word = value;
     return 1;
@@ -141,10 +182,14 @@ static inline int ft_is_every(uint64_t *count, uint64_t at, uint64_t every) {
 }
 
 /* One shard of the queue. `mutex` guards its sequence and the producer's side of its ring, and lends itself to the
-   recorder for what it keeps by shard. */
+   recorder for what it keeps by shard. By the kind of bound, spans or bytes: `pushed` only grows; `spare` is what the
+   shard may still push before it has to ask for more, which others may take away from it. */
+enum { FT_SPANS = 0, FT_BYTES = 1 };
 typedef struct {
     ft_mutex mutex;
     uint32_t sequence;
+    int64_t pushed[2];
+    int64_t spare[2];
     ft_ring ring;
 } ft_shard;
 
