@@ -269,6 +269,17 @@ def test_help_opens_and_closes_by_key(watched: Any) -> None:
     watched.until("!document.querySelector('dialog.help[open]')")
 
 
+def test_help_opens_again_before_the_browser_has_told_that_it_was_closed(watched: Any) -> None:
+    page = watched.open("")
+    page.wait_for_selector(FIRST_TRACE)
+    watched.press("?")
+    page.wait_for_selector("dialog.help[open]")
+    page.evaluate(
+        "document.querySelector('dialog.help').close(); dispatchEvent(new KeyboardEvent('keydown', { key: '?' }))"
+    )
+    page.wait_for_selector("dialog.help[open]", timeout=5000)
+
+
 # Scrolls from end to end, and gives the most rows and the most elements that the document ever had.
 FROM_END_TO_END = """
 async () => {

@@ -1,8 +1,9 @@
-import { html, signal, useEffect, useRef } from "./lib.js";
+import { html } from "./lib.js";
 import { inFile } from "./api.js";
 
-const open = signal(false);
-export const toggleHelp = () => (open.value = !open.value);
+// Whether it is open only the element knows: Esc closes it, and tells of it later.
+const dialog = { current: null };
+export const toggleHelp = () => (dialog.current.open ? dialog.current.close() : dialog.current.showModal());
 
 const TABLES = [
   ["Everywhere", [...(inFile ? [["1 2 3", "traces, map, routes"], ["/", "find in a trace"]] : [["1 … 5", "traces, map, routes, compare, health"], ["/", "search"], ["p", "pause or resume live updates"]]), ["?", "these keys"], ["Esc", "close, or back"]]],
@@ -12,14 +13,8 @@ const TABLES = [
 ];
 
 export function Help() {
-  const dialog = useRef();
-  useEffect(() => {
-    const box = dialog.current;
-    if (open.value && !box.open) box.showModal();
-    else if (!open.value && box.open) box.close();
-  }, [open.value]);
-  return html`<dialog class="help" ref=${dialog} aria-labelledby="help-title" onClose=${() => (open.value = false)}
-    onKeyDown=${(event) => event.key === "?" && (open.value = false)} onClick=${(event) => event.target === dialog.current && (open.value = false)}>
+  return html`<dialog class="help" ref=${dialog} aria-labelledby="help-title"
+    onKeyDown=${(event) => event.key === "?" && (event.preventDefault(), toggleHelp())} onClick=${(event) => event.target === dialog.current && toggleHelp()}>
     <h2 id="help-title">Keys</h2>
     <div class="columns">
       ${TABLES.map(
@@ -32,6 +27,6 @@ export function Help() {
     <p><code>service=inventory dur>500ms status=error http.route~"/orders*"</code> finds traces with a span that is all of that.
       A minus turns a term round; words are looked for everywhere; <code>trace.dur</code>, <code>trace.spans</code> and
       <code>trace.errors</code> are of the whole trace.</p>`}
-    <button onClick=${() => (open.value = false)}>Close</button>
+    <button onClick=${toggleHelp}>Close</button>
   </dialog>`;
 }
