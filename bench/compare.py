@@ -43,7 +43,7 @@ PROMISED = {
     "span": Promise(40, 30, 1.6),
     "span, 4 attributes and an event": Promise(40, 30, 1.9),
     "request of 6 spans": Promise(40, 30, 1.6),
-    "unsampled root": Promise(25, 23, 1.2),
+    "unsampled root": Promise(25, 25, 1.2),
     "unsampled child": Promise(50, 50, 0.6),
     "extract": Promise(12, 12),
     "inject": Promise(13, 10),
