@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,6 +26,10 @@ ABOVE = frozenset(("browser", "cli", "demo", "integrations", "local", "opentelem
 # with the pure core, processes and sockets.
 PROCESSES = frozenset(("export", "fork", "stress"))
 FIRST, LAST = (3, 11), (3, 13)
+
+# How long an example takes says more of the machine's other work than of ours.
+settings.register_profile("without a deadline", parent=settings(), deadline=None)
+settings.load_profile("without a deadline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
