@@ -1878,8 +1878,9 @@ cdef void release(Span span) noexcept:
 cdef class BlockMethod:
     """``Span.__enter__`` and ``Span.__exit__``. Looked up on a span they answer with the span itself.
 
-    A ``with`` statement looks both up, and calls them once: bound methods would be two objects made for one call each. Called
-    without arguments, a span whose ``__enter__`` was looked up enters; called with three, one whose ``__exit__`` was.
+    A ``with`` statement looks both up, and calls them once: bound methods would be two objects made for one call each.
+    Called without arguments, a span whose ``__enter__`` was looked up enters; called with three, one whose
+    ``__exit__`` was.
     """
 
     cdef readonly str __name__
@@ -2055,7 +2056,7 @@ cdef class Span(Node):
             leave_block(self, <PyObject *> arguments[1])
             return None
         if len(arguments) != 1:
-            raise TypeError(f"a span is called with the function that it decorates, not with {len(arguments)} arguments")
+            raise TypeError(f"a span is called with the function that it decorates, not {len(arguments)} arguments")
         from fasttrace._core.decorate import decorate
 
         return decorate(self, arguments[0])
