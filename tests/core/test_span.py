@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from traced import FixedIds, Traced
 from values import NASTY, NASTY_KEYS, Broken, Chatty, Text
 
+from fasttrace._core import exceptions
 from fasttrace._core.types import Link, SpanKind, SpanLimits, Status, StatusCode
 
 
@@ -176,8 +176,8 @@ def test_a_traceback_is_formatted_once_for_all_spans_that_its_exception_leaves(
     traced: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     formatted = []
-    original = traceback.format_exception
-    monkeypatch.setattr(traceback, "format_exception", lambda *given: formatted.append(given[1]) or original(*given))
+    original = exceptions._assembled
+    monkeypatch.setattr(exceptions, "_assembled", lambda *given: formatted.append(given[0]) or original(*given))
 
     def nested(depth: int, error: Exception) -> None:
         with traced.tracer.start_as_current_span(f"{depth}"):

@@ -13,7 +13,6 @@ from fasttrace._core.layout import MAX_VALUE_DEPTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 INT64_MIN = -(2**63)
@@ -75,75 +74,3 @@ def _other(value: Any, max_length: int | None) -> Any:
         return float.__float__(float(value))
     text = str.__str__(str(value))
     return text if max_length is None else text[:max_length]
-
-
-# Takes secrets out of the texts of exceptions; set by whoever knows what they look like.
-_clean: Callable[[str], str] | None = None
-
-
-def set_cleaner(clean: Callable[[str], str] | None) -> None:
-    """Have ``clean`` go over every text of an exception before it is recorded; None for as it is."""
-    global _clean
-    _clean = clean
-
-
-def _cleaned(text: str) -> str:
-    return text if _clean is None else _clean(text)
-
-
-def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, Any]:
-    """The attributes of an ``exception`` event (OpenTelemetry semantic conventions, "Exceptions").
-
-    Never raises: what an exception's own methods refuse to tell is left out.
-    """
-    kind = type(exception)
-    module = getattr(kind, "__module__", "") or ""
-    name = getattr(kind, "__qualname__", "") or kind.__name__
-    attributes: dict[str, Any] = {"exception.type": name if module in ("builtins", "") else f"{module}.{name}"}
-    try:
-        attributes["exception.message"] = _cleaned(str(exception))
-    except Exception:  # a broken __str__ must not reach the application
-        attributes["exception.message"] = ""
-    try:
-        attributes["exception.stacktrace"] = _stacktrace(exception, attributes["exception.message"])
-    except Exception:
-        attributes["exception.stacktrace"] = ""
-    attributes["exception.escaped"] = "True" if escaped else "False"
-    return attributes
-
-
-# The exception that was formatted last, and its text. Read and replaced as a whole: threads that raise at once format
-# more often than they need to. It keeps code alive, but neither the exception nor a frame.
-_last: tuple[tuple[Any, ...], tuple[Any, ...], str] = ((), (), "")
-
-
-def _stacktrace(exception: BaseException, message: str) -> str:
-    """The traceback as text, the same for all spans that an exception leaves: made for the innermost of them."""
-    global _last
-    from traceback import format_exception
-
-    # An id is used again once an exception has gone: what else the text is made of has to be the same, too.
-    cause, context = exception.__cause__, exception.__context__
-    notes = tuple(getattr(exception, "__notes__", ()))
-    identity = (id(exception), type(exception), message, id(cause), id(context), notes)
-    steps = []
-    step = exception.__traceback__
-    while step is not None:
-        steps.append((step.tb_frame.f_code, step.tb_lasti))
-        step = step.tb_next
-    # From the innermost outwards: on its way up an exception gets more steps in front.
-    steps.reverse()
-    path = tuple(steps)
-    known, known_path, text = _last
-    if known != identity or path[: len(known_path)] != known_path:
-        text = _cleaned("".join(format_exception(type(exception), exception, exception.__traceback__)))
-        _last = (identity, path, text)
-    return text
-
-
-def exception_description(exception: BaseException) -> str:
-    """``Type: message``, the status description OpenTelemetry gives a span left by an exception."""
-    try:
-        return _cleaned(f"{type(exception).__name__}: {exception}")
-    except Exception:
-        return type(exception).__name__

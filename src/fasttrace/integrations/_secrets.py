@@ -7,7 +7,7 @@ from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase, digits
 from urllib.parse import unquote
 
-from fasttrace._core.values import set_cleaner
+from fasttrace._core.exceptions import set_cleaner
 from fasttrace.propagation.carrier import values
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from celery import Celery, signals
 
 from fasttrace._core import SpanKind, StatusCode
-from fasttrace._core.values import exception_description
+from fasttrace._core.exceptions import exception_description
 from fasttrace._version import __version__
 from fasttrace.context import Span, current_node
 from fasttrace.integrations._http import error_type, note_exception

@@ -99,7 +99,7 @@ from fasttrace._core.types import (
     StatusCode,
     TraceState,
 )
-from fasttrace._core.values import exception_attributes, exception_description
+from fasttrace._core.exceptions import exception_attributes, exception_description
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)

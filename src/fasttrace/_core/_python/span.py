@@ -29,6 +29,7 @@ from fasttrace._core._python.otlp import (
 )
 from fasttrace._core._python.ring import Ring
 from fasttrace._core._python.tail import LocalTrace, TailRules
+from fasttrace._core.exceptions import exception_attributes, exception_description
 from fasttrace._core.layout import (
     DECISION_DROP,
     DECISION_RECORD_AND_SAMPLE,
@@ -73,7 +74,6 @@ from fasttrace._core.types import (
     StatusCode,
     TraceState,
 )
-from fasttrace._core.values import exception_attributes, exception_description
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

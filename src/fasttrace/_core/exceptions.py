@@ -1,0 +1,188 @@
+"""What a span records of an exception: type, message and stack trace, for both implementations.
+
+The text is ``traceback.format_exception``'s. Reading source lines and finding carets is nearly all that it takes, and
+the same places raise again and again: what stands above the last line is remembered by the instructions that led there.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any
+
+# Takes secrets out of the texts of exceptions; set by whoever knows what they look like.
+_clean: Callable[[str], str] | None = None
+
+
+def set_cleaner(clean: Callable[[str], str] | None) -> None:
+    """Have ``clean`` go over every text of an exception before it is recorded; None for as it is."""
+    global _clean
+    _clean = clean
+
+
+def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, Any]:
+    """The attributes of an ``exception`` event (OpenTelemetry semantic conventions, "Exceptions").
+
+    Never raises: what an exception's own methods refuse to tell is left out.
+    """
+    kind = type(exception)
+    module, name = kind.__module__, kind.__qualname__
+    said: str | None
+    try:
+        message = said = str(exception)
+        if _clean is not None:
+            message = _clean(said)
+    except Exception:  # a broken __str__ must not reach the application
+        message, said = "", None
+    try:
+        stack = _stacktrace(exception, said)
+    except Exception:
+        stack = ""
+    return {
+        "exception.type": name if module == "builtins" or not module else f"{module}.{name}",
+        "exception.message": message,
+        "exception.stacktrace": stack,
+        "exception.escaped": "True" if escaped else "False",
+    }
+
+
+def exception_description(exception: BaseException) -> str:
+    """``Type: message``, the status description OpenTelemetry gives a span left by an exception."""
+    try:
+        text = f"{type(exception).__name__}: {exception}"
+        return text if _clean is None else _clean(text)
+    except Exception:
+        return type(exception).__name__
+
+
+# Their last lines say more than type and message: where the syntax is wrong, what is in a group, from Python 3.12 on
+# which name may have been meant.
+_ELOQUENT: tuple[type[BaseException], ...] = (SyntaxError, BaseExceptionGroup)
+if sys.version_info >= (3, 12):
+    _ELOQUENT += (ImportError, NameError, AttributeError)
+
+_HEADER = "Traceback (most recent call last):\n"
+_CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
+_HANDLED = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+# A traceback as the instructions that it names, outermost first: id(code), offset, id(code), offset, ...
+Path = tuple[int, ...]
+# The lines of a traceback by its path, and its code objects, held so that their ids stay theirs. Code never changes:
+# the lines are true as long as it runs, even when its file is edited, and a module that is loaded again has other code.
+# Code objects refer to no module and no variable. All of them are forgotten when there are too many.
+_known: dict[Path, tuple[str, list[CodeType]]] = {}
+_MOST_KNOWN = 256
+_LONGEST_KNOWN = 16_384
+
+# The exception whose text was made last: what tells it from others, its path, what holds on to its code, its text.
+# Read and replaced as a whole: threads that raise at once make more texts than they need to. Neither the exception nor
+# a frame is kept alive.
+_last: tuple[tuple[Any, ...], Path, Any, str] = ((), (), None, "")
+
+
+def _stacktrace(exception: BaseException, said: str | None) -> str:
+    """The traceback as text, the same for all spans that an exception leaves: made for the innermost of them.
+
+    ``said`` is the exception's text, None when it has none to tell.
+    """
+    global _last
+    path = _path(exception)
+    notes: Any = getattr(exception, "__notes__", None)
+    if isinstance(notes, list):
+        notes = tuple(notes)
+    # An id is used again once an exception has gone: what else the text is made of has to be the same, too.
+    identity = (id(exception), type(exception), said, id(exception.__cause__), id(exception.__context__), notes)
+    known, known_path, _, text = _last
+    # On its way up an exception gets more steps in front.
+    if known != identity or path[len(path) - len(known_path) :] != known_path:
+        assembled = None if "tracebacklimit" in vars(sys) else _assembled(exception, said, path)
+        text = _formatted(exception) if assembled is None else assembled
+        if _clean is not None:
+            text = _clean(text)
+        _last = (identity, path, _known.get(path) or _codes(exception), text)
+    return text
+
+
+def _path(exception: BaseException) -> Path:
+    path: list[int] = []
+    step = exception.__traceback__
+    while step is not None:
+        path += (id(step.tb_frame.f_code), step.tb_lasti)
+        step = step.tb_next
+    return tuple(path)
+
+
+def _codes(exception: BaseException) -> list[CodeType]:
+    codes = []
+    step = exception.__traceback__
+    while step is not None:
+        codes.append(step.tb_frame.f_code)
+        step = step.tb_next
+    return codes
+
+
+def _formatted(exception: BaseException) -> str:
+    from traceback import format_exception
+
+    return "".join(format_exception(type(exception), exception, exception.__traceback__))
+
+
+def _assembled(exception: BaseException, said: str | None, path: Path) -> str | None:
+    """What ``_formatted`` gives, put together from known lines; None for what is not plain."""
+    text = _own(exception, said, path)
+    seen = None
+    while text is not None:
+        cause, context = exception.__cause__, exception.__context__
+        if cause is not None:
+            earlier, link = cause, _CAUSED
+        elif context is not None and not exception.__suppress_context__:
+            earlier, link = context, _HANDLED
+        else:
+            break
+        if seen is None:
+            seen = {id(exception)}
+        # One that is false, or comes from itself, has no past.
+        if not exception or id(earlier) in seen:
+            return None
+        seen.add(id(earlier))
+        exception = earlier
+        try:
+            said = str(exception)
+        except Exception:
+            return None
+        own = _own(exception, said, _path(exception))
+        text = None if own is None else own + link + text
+    return text
+
+
+def _own(exception: BaseException, said: str | None, path: Path) -> str | None:
+    """The lines of one exception, without what it comes from."""
+    if type(said) is not str or isinstance(exception, _ELOQUENT) or getattr(exception, "__notes__", None) is not None:
+        return None
+    kind = type(exception)
+    module, name = kind.__module__, kind.__qualname__
+    if module != "builtins" and module != "__main__":
+        if not isinstance(module, str):
+            return None
+        name = f"{module}.{name}"
+    known = _known.get(path)
+    lines = _learn(exception, path) if known is None else known[0]
+    return f"{lines}{name}: {said}\n" if said else f"{lines}{name}\n"
+
+
+def _learn(exception: BaseException, path: Path) -> str:
+    from traceback import format_tb
+
+    if not path:
+        return ""
+    lines = _HEADER + "".join(format_tb(exception.__traceback__))
+    # Below zero is a step that somebody made by hand, of which the instruction does not tell the line.
+    if len(lines) <= _LONGEST_KNOWN and min(path) >= 0:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[path] = (lines, _codes(exception))
+    return lines
