@@ -24,32 +24,6 @@ def set_cleaner(clean: Callable[[str], str] | None) -> None:
     _clean = clean
 
 
-def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, Any]:
-    """The attributes of an ``exception`` event (OpenTelemetry semantic conventions, "Exceptions").
-
-    Never raises: what an exception's own methods refuse to tell is left out.
-    """
-    kind = type(exception)
-    module, name = kind.__module__, kind.__qualname__
-    said: str | None
-    try:
-        message = said = str(exception)
-        if _clean is not None:
-            message = _clean(said)
-    except Exception:  # a broken __str__ must not reach the application
-        message, said = "", None
-    try:
-        stack = _stacktrace(exception, said)
-    except Exception:
-        stack = ""
-    return {
-        "exception.type": name if module == "builtins" or not module else f"{module}.{name}",
-        "exception.message": message,
-        "exception.stacktrace": stack,
-        "exception.escaped": "True" if escaped else "False",
-    }
-
-
 def exception_description(exception: BaseException) -> str:
     """``Type: message``, the status description OpenTelemetry gives a span left by an exception."""
     try:
@@ -78,33 +52,72 @@ _known: dict[Path, tuple[str, list[CodeType]]] = {}
 _MOST_KNOWN = 256
 _LONGEST_KNOWN = 16_384
 
-# The exception whose text was made last: what tells it from others, its path, what holds on to its code, its text.
-# Read and replaced as a whole: threads that raise at once make more texts than they need to. Neither the exception nor
-# a frame is kept alive.
-_last: tuple[tuple[Any, ...], Path, Any, str] = ((), (), None, "")
+# The exception that was recorded last: what tells it from others, its path, what holds on to its code; its type,
+# message and stack trace. Read and replaced as a whole: threads that raise at once make more texts than they need to.
+# Neither the exception nor a frame is kept alive.
+_last: tuple[tuple[Any, ...], Path, Any, str, str, str] = ((), (), None, "", "", "")
 
 
-def _stacktrace(exception: BaseException, said: str | None) -> str:
-    """The traceback as text, the same for all spans that an exception leaves: made for the innermost of them.
+def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, Any]:
+    """The attributes of an ``exception`` event (OpenTelemetry semantic conventions, "Exceptions").
 
-    ``said`` is the exception's text, None when it has none to tell.
+    The stack trace is the same for all spans that an exception leaves: made for the innermost of them. Never raises:
+    what an exception's own methods refuse to tell is left out.
     """
+    said: str | None
+    try:
+        said = str(exception)
+    except Exception:  # a broken __str__ must not reach the application
+        said = None
+    steps: list[int] = []
+    step = exception.__traceback__
+    while step is not None:
+        steps += (id(step.tb_frame.f_code), step.tb_lasti)
+        step = step.tb_next
+    path = tuple(steps)
+    try:
+        notes: Any = getattr(exception, "__notes__", None)
+        if notes is not None and isinstance(notes, list):
+            notes = tuple(notes)
+        # An id is used again once an exception has gone: what else the texts are made of has to be the same, too.
+        identity = (id(exception), type(exception), said, id(exception.__cause__), id(exception.__context__), notes)
+        known, known_path, _, kind, message, stack = _last
+        # On its way up an exception gets more steps in front.
+        if known != identity or (path != known_path and path[len(path) - len(known_path) :] != known_path):
+            kind, message, stack = _describe(exception, said, path, identity)
+    except Exception:  # as broken a comparison of notes
+        kind, message, stack = _describe(exception, said, path, None)
+    return {
+        "exception.type": kind,
+        "exception.message": message,
+        "exception.stacktrace": stack,
+        "exception.escaped": "True" if escaped else "False",
+    }
+
+
+def _describe(
+    exception: BaseException, said: str | None, path: Path, identity: tuple[Any, ...] | None
+) -> tuple[str, str, str]:
+    """Type, message and stack trace: the last ones from now on, unless nothing tells the exception from others."""
     global _last
-    path = _path(exception)
-    notes: Any = getattr(exception, "__notes__", None)
-    if isinstance(notes, list):
-        notes = tuple(notes)
-    # An id is used again once an exception has gone: what else the text is made of has to be the same, too.
-    identity = (id(exception), type(exception), said, id(exception.__cause__), id(exception.__context__), notes)
-    known, known_path, _, text = _last
-    # On its way up an exception gets more steps in front.
-    if known != identity or path[len(path) - len(known_path) :] != known_path:
+    module, name = type(exception).__module__, type(exception).__qualname__
+    kind = name if module == "builtins" or not module else f"{module}.{name}"
+    message = _cleaned(said or "")
+    try:
         assembled = None if "tracebacklimit" in vars(sys) else _assembled(exception, said, path)
-        text = _formatted(exception) if assembled is None else assembled
-        if _clean is not None:
-            text = _clean(text)
-        _last = (identity, path, _known.get(path) or _codes(exception), text)
-    return text
+        stack = _cleaned(_formatted(exception) if assembled is None else assembled)
+    except Exception:
+        stack = ""
+    if identity is not None:
+        _last = (identity, path, _known.get(path) or _codes(exception), kind, message, stack)
+    return kind, message, stack
+
+
+def _cleaned(text: str) -> str:
+    try:
+        return text if _clean is None else _clean(text)
+    except Exception:
+        return ""
 
 
 def _path(exception: BaseException) -> Path:
