@@ -84,9 +84,9 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
         known, known_path, _, kind, message, stack = _last
         # On its way up an exception gets more steps in front.
         if known != identity or (path != known_path and path[len(path) - len(known_path) :] != known_path):
-            kind, message, stack = _describe(exception, said, path, identity)
+            kind, message, stack = describe(exception, said, path, identity)
     except Exception:  # as broken a comparison of notes
-        kind, message, stack = _describe(exception, said, path, None)
+        kind, message, stack = describe(exception, said, path, None)
     return {
         "exception.type": kind,
         "exception.message": message,
@@ -95,7 +95,7 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
     }
 
 
-def _describe(
+def describe(
     exception: BaseException, said: str | None, path: Path, identity: tuple[Any, ...] | None
 ) -> tuple[str, str, str]:
     """Type, message and stack trace: the last ones from now on, unless nothing tells the exception from others."""

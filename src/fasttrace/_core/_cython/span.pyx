@@ -85,7 +85,7 @@ from fasttrace._core._cython.ring cimport (
 )
 from fasttrace._core._cython.tail cimport LocalTrace, TailRules, ft_or_acq_rel_u32
 
-from fasttrace._core import layout
+from fasttrace._core import exceptions, layout
 from fasttrace._core._cython import context as context_module
 from fasttrace._core.tracestate import randomness, with_threshold
 from fasttrace._core.types import (
@@ -99,7 +99,6 @@ from fasttrace._core.types import (
     StatusCode,
     TraceState,
 )
-from fasttrace._core.exceptions import exception_attributes, exception_description
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
@@ -1982,7 +1981,7 @@ cdef class Span(Node):
             recorder = self.recorder
         if recorder is not None and recorder.tail is not None:
             add_bits(self, recorder.tail.exception_mask)
-        members = exception_attributes(exception, bool(escaped))
+        members = exception_attributes(exception, escaped)
         if attributes:
             try:
                 members.update(attributes)
@@ -2302,6 +2301,52 @@ cdef object end(PyObject *span, PyObject *const *arguments, Py_ssize_t count, Py
     return None
 
 
+cdef dict exception_attributes(object exception, bint escaped):
+    """``exceptions.exception_attributes``: what it does each time; what is new is described there."""
+    cdef list steps = []
+    cdef tuple path, known_path, last
+    cdef Py_ssize_t above
+    try:
+        said = str(exception)
+    except Exception:
+        said = None
+    step = exception.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        steps.append(<size_t> <PyObject *> code)
+        steps.append(step.tb_lasti)
+        step = step.tb_next
+    path = tuple(steps)
+    try:
+        notes = getattr(exception, "__notes__", None)
+        if isinstance(notes, list):
+            notes = tuple(notes)
+        cause, context = exception.__cause__, exception.__context__
+        identity = (
+            <size_t> <PyObject *> exception,
+            type(exception),
+            said,
+            <size_t> <PyObject *> cause,
+            <size_t> <PyObject *> context,
+            notes,
+        )
+        last = exceptions._last
+        known_path = last[1]
+        above = len(path) - len(known_path)
+        if above >= 0 and last[0] == identity and (path if above == 0 else path[above:]) == known_path:
+            kind, message, stack = last[3], last[4], last[5]
+        else:
+            kind, message, stack = exceptions.describe(exception, said, path, identity)
+    except Exception:
+        kind, message, stack = exceptions.describe(exception, said, path, None)
+    return {
+        "exception.type": kind,
+        "exception.message": message,
+        "exception.stacktrace": stack,
+        "exception.escaped": "True" if escaped else "False",
+    }
+
+
 cdef int record(Span span, object exception, bint escaped) except -1:
     """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
     if not isinstance(exception, Exception):
@@ -2310,7 +2355,7 @@ cdef int record(Span span, object exception, bint escaped) except -1:
         if span.options & RECORD_EXCEPTION:
             span.record_exception(exception, None, None, escaped)
         if span.options & SET_STATUS:
-            span.set_status(StatusCode.ERROR, exception_description(exception))
+            span.set_status(CODES[STATUS_ERROR], exceptions.exception_description(exception))
     except Exception:
         span.events_dropped += 1
     return 0
