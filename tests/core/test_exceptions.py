@@ -303,3 +303,23 @@ def test_steps_that_are_made_by_hand_keep_their_lines(traced: Any) -> None:
         text, expected = recorded(traced, lambda: fail(line))  # noqa: B023
         assert text == expected
         assert f"line {line}," in text
+
+
+def test_no_exception_comes_from_another_ones_cause(traced: Any) -> None:
+    """They may have the same type, message and address, and their causes the same addresses."""
+
+    def fail(number: int) -> None:
+        try:
+            raise OSError(f"cause {number % 2}")  # noqa: TRY301
+        except OSError as error:
+            raise ValueError("x") from error
+
+    def fail_in_group(number: int) -> None:
+        raise ExceptionGroup("x", [OSError(f"part {number % 2}")])
+
+    for call in (fail, fail_in_group):
+        for number in range(50):
+            with pytest.raises(Exception, match="x"), traced.tracer.start_as_current_span(f"{number % 2}"):
+                call(number)
+    for span in traced.spans():
+        assert f" {span.name}\n" in span.events[0].attributes["exception.stacktrace"]

@@ -79,8 +79,15 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
         notes: Any = getattr(exception, "__notes__", None)
         if notes is not None and isinstance(notes, list):
             notes = tuple(notes)
+        past = None
+        if (
+            exception.__cause__ is not None
+            or exception.__context__ is not None
+            or isinstance(exception, BaseExceptionGroup)
+        ):
+            past = past_of(exception)
         # An id is used again once an exception has gone: what else the texts are made of has to be the same, too.
-        identity = (id(exception), type(exception), said, id(exception.__cause__), id(exception.__context__), notes)
+        identity = (id(exception), type(exception), said, notes, past)
         known, known_path, _, kind, message, stack = _last
         # On its way up an exception gets more steps in front.
         if known != identity or (path != known_path and path[len(path) - len(known_path) :] != known_path):
@@ -111,6 +118,26 @@ def describe(
     if identity is not None:
         _last = (identity, path, _known.get(path) or _codes(exception), kind, message, stack)
     return kind, message, stack
+
+
+def past_of(exception: BaseException) -> tuple[Any, ...]:
+    """What tells those that an exception comes from, or is a group of, from others."""
+    found: list[Any] = []
+    seen, left = {id(exception)}, [exception]
+    while left:
+        latest = left.pop()
+        parts = latest.exceptions if isinstance(latest, BaseExceptionGroup) else ()
+        for earlier in (latest.__cause__, latest.__context__, *parts):
+            if earlier is not None and id(earlier) not in seen:
+                seen.add(id(earlier))
+                left.append(earlier)
+                try:
+                    said = str(earlier)
+                except Exception:
+                    said = None
+                found += (id(latest), id(earlier), type(earlier), said, str(getattr(earlier, "__notes__", "")))
+                found += (_path(earlier), _codes(earlier))
+    return tuple(found)
 
 
 def _cleaned(text: str) -> str:

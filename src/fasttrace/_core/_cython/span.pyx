@@ -2321,15 +2321,14 @@ cdef dict exception_attributes(object exception, bint escaped):
         notes = getattr(exception, "__notes__", None)
         if isinstance(notes, list):
             notes = tuple(notes)
-        cause, context = exception.__cause__, exception.__context__
-        identity = (
-            <size_t> <PyObject *> exception,
-            type(exception),
-            said,
-            <size_t> <PyObject *> cause,
-            <size_t> <PyObject *> context,
-            notes,
-        )
+        past = None
+        if (
+            exception.__cause__ is not None
+            or exception.__context__ is not None
+            or isinstance(exception, BaseExceptionGroup)
+        ):
+            past = exceptions.past_of(exception)
+        identity = (<size_t> <PyObject *> exception, type(exception), said, notes, past)
         last = exceptions._last
         known_path = last[1]
         above = len(path) - len(known_path)
