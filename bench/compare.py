@@ -49,7 +49,7 @@ PROMISED = {
     "inject": Promise(13, 10),
 }
 # The pure-Python core is no slower than the SDK, to the bytes, but for what is here.
-PURE = {"ids": 0.15, "extract": 0.65}
+PURE = {"extract": 0.65}
 BATCH_RECORDS = 2000  # the SDK's queue holds 2,048
 
 
