@@ -80,7 +80,7 @@ def any_value(value: Any) -> bytes:
     kind = type(value)
     if kind is str:
         try:
-            text = value.encode()
+            text: bytes = value.encode()
         except UnicodeEncodeError:
             text = utf8(value)
         length = len(text)

@@ -764,6 +764,8 @@ class Span(Node):
             except Exception:
                 self._attributes_dropped += 1
                 return
+            if self._state != _RECORDING:  # it has ended its own span
+                return
         attributes = self._attributes
         if (
             limits.max_span_attributes is not None
