@@ -341,3 +341,25 @@ def test_twins_take_the_same_quick_way_and_it_leads_where_the_general_one_does(
         assert core.headers.inject_w3c(written, found) == (not found.baggage)
         seen.append(written)
     assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+
+
+PAIR = ("traceparent", f"00-{TRACE}-{SPAN}-01")
+
+
+@pytest.mark.parametrize("other", [None, "name", ("name",), ("name", "value", 1), ["name", "value"], (7, "value")])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_list_of_anything_but_pairs_is_left_to_the_general_way(core: Any, other: object, first: bool) -> None:
+    assert core.headers.extract_w3c([PAIR, ("name", "value")]) is not None
+    assert core.headers.extract_w3c([other, PAIR] if first else [PAIR, other]) is None
+
+
+@pytest.mark.parametrize("name", ["Traceparent", b"TRACEPARENT", "traceparent ", "trace\u00adparent", "x-traceparen"])
+def test_names_match_whatever_their_case_and_nothing_else(core: Any, name: str | bytes) -> None:
+    found = core.headers.extract_w3c({name: PAIR[1]})
+    assert (found.span_context is not None) == (len(name) == 11)
+
+
+def test_baggage_and_environs_are_left_to_the_general_way(core: Any) -> None:
+    for name in ("BAGGAGE", b"Baggage", "baggage", "wsgi.version", b"wsgi.version"):
+        assert core.headers.extract_w3c({name: "a=b"}) is None, name
+    assert core.headers.extract_w3c({"WSGI.version": "a=b"}) is not None  # a header, whatever it says

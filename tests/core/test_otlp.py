@@ -34,6 +34,14 @@ def test_false_zero_and_empty_values_are_written(core: Any, value: Any) -> None:
     assert item.value.WhichOneof("value") == values.any_value(value).WhichOneof("value")
 
 
+@pytest.mark.parametrize("key_length", [1, 2, 60, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129])
+def test_lengths_grow_to_two_bytes_where_the_official_ones_do(core: Any, key_length: int) -> None:
+    for key in ("k" * key_length, "\ud800" + "k" * (key_length - 1)):
+        for value in ("", *("v" * length for length in range(50, 130)), b"v" * 127, b"v" * 128, 1, -1, True, None):
+            official = Resource(attributes=values.key_values({key.replace("\ud800", "\ufffd"): value}))
+            assert core.otlp.encode_attributes({key: value}) == official.SerializeToString(), value
+
+
 def test_nan_and_infinities_are_written(core: Any) -> None:
     encoded = core.otlp.encode_attributes({"nan": math.nan, "up": math.inf, "down": -math.inf})
     found = [item.value.double_value for item in Resource.FromString(encoded).attributes]

@@ -121,6 +121,25 @@ def test_a_value_that_ends_its_own_span_does_no_harm(traced: Any) -> None:
     assert traced.recorder.counters()["active"] == 0
 
 
+def test_nothing_is_set_after_the_value_that_ended_the_span(traced: Any) -> None:
+    class Ending:
+        def __str__(self) -> str:
+            span.end()
+            return "ended"
+
+    class Processor:
+        def on_start(self, span: Any, parent: Any) -> None: ...
+
+        def on_ending(self, span: Any) -> None: ...
+
+        def on_end(self, span: Any) -> None: ...
+
+    traced.recorder.processor = Processor()  # what has ended keeps its contents for it
+    span = traced.tracer.start_span("operation")
+    span.set_attributes({"before": "x", "ending": Ending(), "text": "x", "number": 1, "flag": True, "ratio": 0.5})
+    assert traced.span().attributes == span.attributes == {"before": "x"}
+
+
 def test_calls_after_the_end_are_ignored(traced: Any) -> None:
     span = traced.tracer.start_span("operation", attributes={"kept": 1})
     span.end()

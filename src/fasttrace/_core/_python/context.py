@@ -278,6 +278,21 @@ def context_of(span_context: SpanContext) -> Context:
     return context
 
 
+def remote_context(trace_id: int, span_id: int, flags: int, header: str | None, base: Any) -> Context:
+    """A Context of ids that came from elsewhere, with what ``base`` carries if it is a node."""
+    context = Context.__new__(Context)
+    context._span = context._local_trace = context._view = None
+    context._trace_id = trace_id
+    context._span_id = span_id
+    context._flags = flags
+    context._remote = True
+    context._header = header
+    context._decision = IN_FLAGS
+    context._wall_offset_ns = 0
+    context._carried = base._carried if isinstance(base, Node) else None
+    return context
+
+
 def as_node(value: Any) -> Node | None:
     """A Span or Context as it is, a SpanContext as a Context; None for anything else."""
     if isinstance(value, Node):

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from fasttrace._core._python.context import CURRENT, DEFERRED, WITHOUT_IDS, Context, Node, SpanContext, as_node
+from fasttrace._core._python.context import (
+    CURRENT,
+    DEFERRED,
+    WITHOUT_IDS,
+    Context,
+    Node,
+    SpanContext,
+    as_node,
+    remote_context,
+)
 from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
 
 TYPE_CHECKING = False
@@ -11,14 +20,18 @@ if TYPE_CHECKING:
 
     from fasttrace._core._python.span import Span
 
-_HEX = frozenset(b"0123456789abcdef")
+_HEX = b"0123456789abcdef"
+# Two lower-case hex digits.
+_OCTETS = {b"%02x" % value: value for value in range(0x100)}
 # Sampled and random; the other bits are reserved and not passed on.
 _KNOWN_FLAGS = 0x03
+_NAMES = frozenset(("traceparent", "tracestate", "baggage"))
+_LENGTHS = frozenset(map(len, (*_NAMES, "wsgi.version")))
 
 
 def _number(text: bytes) -> int | None:
     """The value of lower-case hex digits; ``int`` alone accepts signs, blanks and underscores."""
-    return int(text, 16) if _HEX.issuperset(text) else None
+    return None if text.translate(None, _HEX) else int(text, 16)
 
 
 def _text(value: Any) -> bytes | None:
@@ -26,10 +39,8 @@ def _text(value: Any) -> bytes | None:
     if isinstance(value, str):
         if not str.isascii(value):
             return None
-        value = str.encode(value, "ascii")
-    elif not isinstance(value, bytes):
-        return None
-    return bytes(value).strip(b" \t")
+        return str.encode(value, "ascii").strip(b" \t")
+    return bytes(value).strip(b" \t") if isinstance(value, bytes) else None
 
 
 def parse_traceparent(value: Any, trace_state: str | None = None, base: Context | Span | None = None) -> Context | None:
@@ -43,25 +54,16 @@ def parse_traceparent(value: Any, trace_state: str | None = None, base: Context 
     data = _text(value)
     if data is None or len(data) < 55 or data[2] != 0x2D or data[35] != 0x2D or data[52] != 0x2D:
         return None
-    version, trace_id, span_id, flags = (
-        _number(data[0:2]),
-        _number(data[3:35]),
-        _number(data[36:52]),
-        _number(data[53:55]),
-    )
-    if version is None or version == 0xFF or not trace_id or not span_id or flags is None:
+    version, flags = _OCTETS.get(data[:2]), _OCTETS.get(data[53:55])
+    if version is None or version == 0xFF or flags is None:
         return None
     if len(data) > 55 and (version == 0 or data[55] != 0x2D):
         return None
-    context = Context()
-    context._trace_id = trace_id
-    context._span_id = span_id
-    context._flags = flags & _KNOWN_FLAGS
-    context._remote = True
-    context._header = trace_state if type(trace_state) is str and trace_state else None
-    if isinstance(base, Node):
-        context._carried = base._carried
-    return context
+    trace_id, span_id = _number(data[3:35]), _number(data[36:52])
+    if not trace_id or not span_id:
+        return None
+    header = trace_state if type(trace_state) is str and trace_state else None
+    return remote_context(trace_id, span_id, flags & _KNOWN_FLAGS, header, base)
 
 
 def _valid(span_context: Any) -> Node | None:
@@ -88,33 +90,34 @@ def extract_w3c(carrier: Any, context: Context | Span | None = None) -> Context 
         pairs: list[Any] = list(carrier.items())
     elif type(carrier) is list:
         pairs = carrier.copy()
+        if not all(type(pair) is tuple and len(pair) == 2 for pair in pairs):
+            return None
     else:
         return None
     found: dict[str, Any] = {}
     several = False
-    for pair in pairs:
-        if type(pair) is not tuple or len(pair) != 2:
-            return None
-        name, value = pair
+    for name, value in pairs:
         if type(name) is not str and type(name) is not bytes:
             return None
-        if not 7 <= len(name) <= 12:
+        if len(name) not in _LENGTHS:
             continue
         if type(name) is bytes:
             name = name.decode("latin-1")
         if name == "wsgi.version":
             return None
-        name = name.lower() if name.isascii() else ""
+        # No other script has letters whose small ones are those of these names.
+        name = name.lower()
+        if name not in _NAMES:
+            continue
         if name == "baggage":
             return None
-        if name == "traceparent" or name == "tracestate":
-            if type(value) is not str and type(value) is not bytes:
+        if type(value) is not str and type(value) is not bytes:
+            return None
+        if name in found:
+            if name == "tracestate":
                 return None
-            if name in found:
-                if name == "tracestate":
-                    return None
-                several = True
-            found[name] = value
+            several = True
+        found[name] = value
     base: Any = CURRENT.get() if context is None else as_node(context)
     if "traceparent" in found and not several:
         state = found.get("tracestate")

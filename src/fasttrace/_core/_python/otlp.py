@@ -25,6 +25,10 @@ _UNSIGNED = 0xFFFFFFFFFFFFFFFF
 _MAX_COUNT = sys.maxsize
 
 _SMALL_VARINTS = tuple(bytes((value,)) for value in range(0x80))
+# By the length of what follows: the fields of a KeyValue, and a text inside its value.
+_KEYS = tuple(bytes((0x0A, length)) for length in range(0x80))
+_VALUES = tuple(bytes((0x12, length)) for length in range(0x80))
+_TEXTS = tuple(bytes((0x0A, length)) for length in range(0x80))
 
 
 def varint(value: int) -> bytes:
@@ -75,7 +79,12 @@ def any_value(value: Any) -> bytes:
     """The body of an AnyValue; nothing for None."""
     kind = type(value)
     if kind is str:
-        return length_field(b"\x0a", utf8(value))
+        try:
+            text: bytes = value.encode()
+        except UnicodeEncodeError:
+            text = utf8(value)
+        length = len(text)
+        return (_TEXTS[length] if length < 0x80 else b"\x0a" + varint(length)) + text
     if kind is bool:
         return b"\x10\x01" if value else b"\x10\x00"
     if kind is int:
@@ -93,7 +102,15 @@ def any_value(value: Any) -> bytes:
 
 def attribute(tag: bytes, key: str, value: Any) -> bytes:
     """One KeyValue field."""
-    return length_field(tag, length_field(b"\x0a", utf8(key)) + length_field(b"\x12", any_value(value)))
+    try:
+        name = key.encode()
+    except UnicodeEncodeError:
+        name = utf8(key)
+    body = any_value(value)
+    length = len(name) + len(body) + 4
+    if length < 0x80:
+        return b"".join((tag, _SMALL_VARINTS[length], _KEYS[len(name)], name, _VALUES[len(body)], body))
+    return length_field(tag, length_field(b"\x0a", name) + length_field(b"\x12", body))
 
 
 def attributes_of(

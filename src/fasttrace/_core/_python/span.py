@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from _thread import RLock
 from weakref import ref
@@ -74,6 +75,7 @@ from fasttrace._core.types import (
     StatusCode,
     TraceState,
 )
+from fasttrace._core.values import INT64_MAX, INT64_MIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -763,6 +765,8 @@ class Span(Node):
             except Exception:
                 self._attributes_dropped += 1
                 return
+            if self._state != _RECORDING:  # it has ended its own span
+                return
         attributes = self._attributes
         if (
             limits.max_span_attributes is not None
@@ -779,9 +783,32 @@ class Span(Node):
             self._set_many(attributes)
 
     def _set_many(self, attributes: Any) -> None:
+        recorder = self._recorder
+        if recorder is None:
+            return
+        limits = recorder.limits
+        max_count = sys.maxsize if limits.max_span_attributes is None else limits.max_span_attributes
+        any_length = limits.max_span_attribute_length is None
+        known = self._attributes
         try:
             for key, value in list(attributes.items()):
-                self.set_attribute(key, value)
+                kind = type(value)
+                # What needs no other look; the rest may run code of the user's, which may end the span.
+                if (
+                    (
+                        (kind is str and any_length)
+                        or (kind is int and INT64_MIN <= value <= INT64_MAX)
+                        or kind is bool
+                        or kind is float
+                    )
+                    and type(key) is str
+                    and key
+                    and len(known) < max_count
+                    and self._state == _RECORDING
+                ):
+                    known[key] = value
+                else:
+                    self.set_attribute(key, value)
         except Exception:
             self._attributes_dropped += 1
 
@@ -994,12 +1021,11 @@ class Span(Node):
             self._end_time_ns.to_bytes(8, "little"),
         )
         # A copy: another thread may be in the middle of setting one.
-        left_out = 0
-        for key, value in list(self._attributes.items()):
-            if self._detail >= DETAIL_BARE and key not in DETAIL_KEPT_KEYS:
-                left_out += 1
-            else:
-                parts.append(attribute(b"\x4a", key, value))
+        members, left_out = list(self._attributes.items()), 0
+        if self._detail >= DETAIL_BARE:
+            kept = [member for member in members if member[0] in DETAIL_KEPT_KEYS]
+            members, left_out = kept, len(members) - len(kept)
+        parts += [attribute(b"\x4a", key, value) for key, value in members]
         if self._detail:
             parts.append(attribute(b"\x4a", DETAIL_KEY, DETAILS[self._detail]))
             self._count_left_out(left_out)
