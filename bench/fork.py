@@ -28,6 +28,8 @@ SIDES = ("parent", "child", "child, its first span")
 CLOCKS = {"CPU": time.thread_time_ns, "wall": time.monotonic_ns}
 CASES = [f"{situation}: {side}: {clock}" for situation in SPANS for side in SIDES for clock in CLOCKS]
 PROMISED_MS = 1.0
+# A time, not a ratio: in CI, where anything may run beside it, twice as much is no finding yet.
+QUICK_MS = 2 * PROMISED_MS
 
 
 def fork(side: str, clock: str, first_span: Any) -> int:
@@ -108,7 +110,7 @@ def main() -> int:
             spread = [milliseconds(at) for at in (tenths[0], middle, tenths[8], own[-1])]
             rows.append((case, name, milliseconds(statistics.median(samples["without"])), *spread))
             if case.endswith("CPU") and name == "cython":
-                promises.at_most(f"{case}, {name}", middle / 1e6, PROMISED_MS, " ms")
+                promises.at_most(f"{case}, {name}", middle / 1e6, QUICK_MS if promises.quick else PROMISED_MS, " ms")
     print()
     table(("", "", "without, ms", "added, ms: 10 % below", "half", "90 %", "all"), rows)
     return promises.exit_code()
