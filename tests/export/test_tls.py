@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from chaos import Chaos
+from chaos import Chaos, answer
 from collector import Collector
 from proxy import Proxy
 
 from fasttrace.errors import ExportError
-from fasttrace.export import OTLPExporter, OTLPGrpcExporter, ZipkinExporter, retry
+from fasttrace.export import OTLPExporter, OTLPGrpcExporter, ZipkinExporter, connection, retry
 
 MakeBatch = Callable[..., Any]
 
@@ -140,6 +140,24 @@ def test_a_client_shows_its_certificate(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_KEY", authority.key_file)
     assert not send(peer, make_batch(3), **trusted)
     assert len(peer.requests) == 3
+
+
+def test_later_requests_go_on_the_first_ones_connection(
+    chaos: Chaos, make_batch: MakeBatch, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[Any] = []
+    original = connection.Connection.post
+    monkeypatch.setattr(
+        connection.Connection, "post", lambda *arguments: posted.append(original(*arguments)) or posted[-1]
+    )
+    chaos.script = [answer(200), answer(200), answer(200, b"\n\x02\x08\x02"), answer(200)]
+    exporter = OTLPExporter(authority.protect(chaos), timeout=20, certificate=authority.ca_file)
+    large = make_batch(5000, "operation" * 100)
+    assert [exporter.export(batch) for batch in (large, large, make_batch(3), make_batch(1))] == [0, 0, 2, 0]
+    exporter.shutdown(1)
+    assert len(posted) == 3
+    assert len({body for _, _, body in chaos.requests[:2]}) == 1
+    assert len(chaos.requests) == 4
 
 
 def test_a_certificate_for_another_name_is_refused(make_peer: Any, make_batch: MakeBatch, authority: Authority) -> None:

@@ -13,7 +13,7 @@ import time
 from fasttrace import _threads
 from fasttrace._version import __version__
 from fasttrace.errors import ConfigurationError, ExportError
-from fasttrace.export import identity, otlp_response
+from fasttrace.export import connection, identity, otlp_response
 from fasttrace.export.base import masked
 from fasttrace.export.retry import LARGE_BODY_BYTES, MAX_RESPONSE_BYTES, Retries
 
@@ -63,6 +63,9 @@ class Sender:
         self._pool: Any = None
         self._open: Any = None
         self._target = ""
+        # The pool of the endpoint's host, whose connections are written to directly; None behind a proxy.
+        self._host_pool: Any = None
+        self._idle = connection.Idle()
         self._pool_pid = 0
         # Which thread the pool is of: gevent's sockets are of no use in another one. Identifiers are used again.
         self._here = _threads.original("_local")()
@@ -108,35 +111,36 @@ class Sender:
         """One request: the body of a success, or an error."""
         import urllib3
 
-        left = max(0.001, deadline - time.monotonic())
+        kept, clean = None, False
         try:
-            response = self._connections()(
-                "POST",
-                self._target,
-                body=body,
-                headers=self._headers,
-                timeout=urllib3.Timeout(total=left),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            return self._connection_error(error)
-        except RuntimeError as error:
-            # gevent looks names up in a thread, and at interpreter exit there are no new ones: nothing was sent.
-            return ExportError(f"{self._shown}: {error}", retryable=True)
-        try:
-            content = _read(response, deadline)
-            if content and len(content) <= MAX_RESPONSE_BYTES:
-                response.drain_conn()
+            send = self._connections()
+            kept = self._idle.take(self._host_pool)
+            response = self._by_urllib3(send, body, deadline) if kept is None else kept.post(body, deadline)
+            if isinstance(response, (bytes, ExportError)):
+                clean = True
+                return response
+            opened = response.connection
+            try:
+                content = _read(response, deadline)
+                if content and len(content) <= MAX_RESPONSE_BYTES:
+                    response.drain_conn()
+            finally:
+                response.release_conn()
+            clean = response.closed
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return self._connection_error(error)
         finally:
-            response.release_conn()
+            if kept is not None:
+                if clean and kept.in_step:
+                    self._idle.put(kept)
+                else:
+                    kept.close()
         if len(content) > MAX_RESPONSE_BYTES:
             response.close()
             return ExportError(f"{self._shown} answered with more than 4 MiB", ambiguous=True)
         if 200 <= response.status < 300:
+            if clean and opened is not None:
+                self._take_over(opened, response)
             return content
         retryable = response.status in RETRIED_STATUSES
         reason = otlp_response.readable(content, self.identity.redact)
@@ -153,6 +157,34 @@ class Sender:
         if retryable:
             failure.retry_after = otlp_response.retry_after(response.headers.get("retry-after"))
         return failure
+
+    def _by_urllib3(self, send: Any, body: bytes, deadline: float) -> Any:
+        """A request on a connection of urllib3's: its response, of which the body is still to be read, or an error."""
+        import urllib3
+
+        try:
+            return send(
+                "POST",
+                self._target,
+                body=body,
+                headers=self._headers,
+                timeout=urllib3.Timeout(total=max(0.001, deadline - time.monotonic())),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except RuntimeError as error:
+            # gevent looks names up in a thread, and at interpreter exit there are no new ones: nothing was sent.
+            return ExportError(f"{self._shown}: {error}", retryable=True)
+
+    def _take_over(self, opened: Any, response: Any) -> None:
+        """From now on write to the connection that urllib3 has opened, unless it is to close or is another's affair."""
+        if self._host_pool is not None and response.version == 11 and opened.sock is not None:
+            kept = connection.take(opened, self._host_pool, self._target, self._headers)
+            if kept is None:
+                self._host_pool = None
+            else:
+                self._idle.put(kept)
 
     def _connection_error(self, error: Exception) -> ExportError:
         """A failure without an answer; the batch may have arrived unless there was no connection at all."""
@@ -181,9 +213,11 @@ class Sender:
                 headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else {}
                 self._pool = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
                 self._open, self._target = self._pool.urlopen, self.endpoint
+                self._host_pool = None
             else:
                 self._pool = urllib3.PoolManager(**options)
-                self._open = self._pool.connection_from_url(self.endpoint).urlopen
+                self._host_pool = self._pool.connection_from_url(self.endpoint)
+                self._open = self._host_pool.urlopen
                 self._target = urllib3.util.parse_url(self.endpoint).request_uri
             self._here.pool = self._pool
             self._pool_pid = os.getpid()
@@ -192,6 +226,7 @@ class Sender:
     def close(self) -> None:
         """End a wait between two tries and close the connection."""
         if self._retries.close() and self._pool is not None and self._pool_pid == os.getpid():
+            self._idle.close()
             # clear() leaves what was opened at exit to the garbage collector.
             for key in self._pool.pools.keys():  # noqa: SIM118 - it has no __iter__
                 self._pool.pools[key].close()

@@ -1,0 +1,341 @@
+"""A connection's second request and all after it: the bytes that urllib3 would send, every answer read as it would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from chaos import Chaos, answer, drip, hang, raw, reset
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from fasttrace.errors import ExportError
+from fasttrace.export import OTLPExporter, connection, retry
+
+MakeBatch = Callable[..., Any]
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_SECONDS", 0.01)
+
+
+class Plain:
+    """A server that keeps what it gets byte for byte, by connection, and answers the n-th request with ``script[n]``.
+
+    An answer is a list of pieces, sent one after the other; the last one of the script is used again.
+    """
+
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.listener = socket.create_server(address, family=family)
+        self.script: list[list[bytes]] = [[OK]]
+        self.connections: list[list[bytes]] = []
+        self.answered = 0
+        self.sockets: list[socket.socket] = []
+        self.port = self.listener.getsockname()[1]
+        self.threads = [threading.Thread(target=self._accept)]
+        self.threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.sockets.append(client)
+            self.connections.append([])
+            self.threads.append(threading.Thread(target=self._serve, args=(client, self.connections[-1])))
+            self.threads[-1].start()
+
+    def _serve(self, client: socket.socket, requests: list[bytes]) -> None:
+        while data := _request(client):
+            requests.append(data)
+            pieces = self.script[min(self.answered, len(self.script) - 1)]
+            self.answered += 1
+            for piece in pieces:
+                client.sendall(piece)
+                time.sleep(0.01 if len(pieces) > 1 else 0)
+
+    def stop(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for client in self.sockets:
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for thread in self.threads:
+            thread.join()
+        for client in self.sockets:
+            client.close()
+
+
+def _request(client: socket.socket) -> bytes:
+    """One request with its body; b"" at the end."""
+    data = b""
+    try:
+        while b"\r\n\r\n" not in data:
+            data += (more := client.recv(65536))
+            if not more:
+                return b""
+        head, _, body = data.partition(b"\r\n\r\n")
+        (length,) = (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        while len(body) < length:
+            body += client.recv(65536)
+    except OSError:
+        return b""
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def plain() -> Iterator[Plain]:
+    server = Plain()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the bodies that went past urllib3."""
+    sizes: list[int] = []
+    original = connection.Connection.post
+
+    def post(self: connection.Connection, body: bytes, deadline: float) -> Any:
+        sizes.append(len(body))
+        return original(self, body, deadline)
+
+    monkeypatch.setattr(connection.Connection, "post", post)
+    return sizes
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-Tenant": "blü", "authorization": "Bearer 1"}, {"host": "other", "accept-encoding": "gzip"}]
+)
+def test_later_requests_are_the_first_one_byte_for_byte(
+    make_batch: MakeBatch, direct: list[int], host: str, headers: dict[str, str]
+) -> None:
+    server = Plain(("::1", 0) if "[" in host else ("127.0.0.1", 0))
+    try:
+        batch = make_batch(3)
+        for target in ("/v1/traces", "/a%20b/v1/traces?key=a&b"):
+            exporter = OTLPExporter(f"http://{host}:{server.port}{target}", headers=headers)
+            for _ in range(3):
+                exporter.export(batch)
+            exporter.shutdown(1)
+    finally:
+        server.stop()
+    assert len(direct) == 4
+    for requests in server.connections:
+        assert len(requests) == 3
+        assert len(set(requests)) == 1
+    assert server.connections[1][0].startswith(b"POST /a%20b/v1/traces?key=a&b HTTP/1.1\r\n")
+
+
+def test_a_body_of_any_size_arrives_whole(plain: Plain, make_batch: MakeBatch, direct: list[int]) -> None:
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces")
+    batches = [make_batch(count, "operation" * 100) for count in (1, 1, 9000, 1)]
+    for batch in batches:
+        exporter.export(batch)
+    exporter.shutdown(1)
+    ((*requests,),) = plain.connections
+    assert [request.partition(b"\r\n\r\n")[2] for request in requests] == [batch.otlp for batch in batches]
+    assert max(direct) > 8 << 20
+
+
+def _partial(rejected: int) -> bytes:
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = rejected
+    return response.SerializeToString()
+
+
+PARTIAL = _partial(2)
+LENGTH = b"content-length: %d\r\n\r\n" % len(PARTIAL)
+# Each answer tells that two spans were rejected.
+ANSWERS = {
+    "in one piece": [b"HTTP/1.1 200 OK\r\nserver: x\r\n" + LENGTH + PARTIAL],
+    "kept alive": [b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nkeep-alive: timeout=5\r\n" + LENGTH + PARTIAL],
+    "accepted": [b"HTTP/1.1 202 Accepted\r\n" + LENGTH + PARTIAL],
+    "without a reason": [b"HTTP/1.1 200\r\n" + LENGTH + PARTIAL],
+    "the head first": [b"HTTP/1.1 200 OK\r\n" + LENGTH, PARTIAL],
+    "in the middle of the head": [b"HTTP/1.1 200 OK\r\nserv", b"er: x\r\n" + LENGTH + PARTIAL],
+    "byte by byte": [bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\n" + LENGTH + PARTIAL],
+    "in chunks": [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n" % len(PARTIAL) + PARTIAL + b"\r\n0\r\n\r\n"
+    ],
+    "after a continue": [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + LENGTH + PARTIAL],
+    "on folded lines": [b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n" + LENGTH + PARTIAL],
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_in_any_form_is_read_and_the_connection_kept(
+    plain: Plain, make_batch: MakeBatch, direct: list[int], kind: str
+) -> None:
+    plain.script = [[OK], ANSWERS[kind], [OK]]
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces")
+    assert [exporter.export(make_batch(3)) for _ in range(3)] == [0, 2, 0]
+    exporter.shutdown(1)
+    assert [len(requests) for requests in plain.connections] == [3]
+    assert len(direct) == 2
+
+
+CLOSING = {
+    "it says so": [b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + LENGTH + PARTIAL],
+    "HTTP/1.0": [b"HTTP/1.0 200 OK\r\n" + LENGTH + PARTIAL],
+}
+
+
+@pytest.mark.parametrize("kind", CLOSING)
+def test_a_connection_that_is_to_be_closed_is(plain: Plain, make_batch: MakeBatch, kind: str) -> None:
+    plain.script = [[OK], CLOSING[kind], [OK]]
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces")
+    assert [exporter.export(make_batch(3)) for _ in range(4)] == [0, 2, 0, 0]
+    exporter.shutdown(1)
+    assert [len(requests) for requests in plain.connections] == [2, 2]
+
+
+FAILURES: dict[str, Any] = {
+    "reset": reset,
+    "nothing": raw(b""),
+    "no HTTP": raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "half a line": raw(b"HTTP/1.1 20"),
+    "cut short": raw(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf"),
+    "chunks cut short": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n50\r\nhalf"),
+    "no chunks": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+    "no gzip": raw(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nhalf"),
+    "too much": answer(200, b"x" * (6 << 20)),
+    "never": hang,
+    "without an end": drip,
+    **{str(status): answer(status, b"no such thing") for status in (301, 400, 413, 429, 500, 502, 503, 504)},
+}
+
+
+def _failure(exporter: OTLPExporter, batch: Any) -> tuple[Any, ...]:
+    batch.attempt.urgent = lambda: True  # one try
+    with pytest.raises(ExportError) as caught:
+        exporter.export(batch)
+    error = caught.value
+    # A timeout's text has the seconds that were left.
+    text = str(error).partition("timeout=")[0]
+    return text, error.retryable, error.ambiguous, error.too_large, error.retry_after, type(error.__cause__)
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_failure_is_told_as_on_a_first_request_and_the_next_one_arrives(
+    chaos: Chaos, make_batch: MakeBatch, direct: list[int], kind: str
+) -> None:
+    chaos.script = [FAILURES[kind], answer(200), FAILURES[kind], answer(200)]
+    told = []
+    for _ in range(2):
+        exporter = OTLPExporter(chaos.endpoint, timeout=0.3 if kind in ("never", "without an end") else 20)
+        if told:
+            exporter.export(make_batch(1))
+        begin = time.monotonic()
+        told.append(_failure(exporter, make_batch(1)))
+        assert time.monotonic() - begin < 10
+        if len(told) == 2:
+            exporter.timeout = 20
+            exporter.export(make_batch(1))
+        exporter.shutdown(1)
+    # The next one goes on the same connection only after a whole answer.
+    assert len(direct) == (2 if kind.isdigit() else 1)
+    assert told[0] == told[1]
+    assert len(chaos.requests) == 4
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_try(plain: Plain, make_batch: MakeBatch) -> None:
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
+    for _ in range(2):
+        exporter.export(make_batch(1))
+    plain.sockets[0].shutdown(socket.SHUT_RDWR)
+    plain.threads[1].join()
+    batch = make_batch(1)
+    exporter.export(batch)
+    assert batch.attempt.retried_ambiguous == 0
+    assert [len(requests) for requests in plain.connections] == [2, 1]
+    exporter.shutdown(1)
+
+
+def test_a_forked_child_never_writes_into_its_parents_connection(plain: Plain, make_batch: MakeBatch) -> None:
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
+    batch = make_batch(1)
+    for _ in range(2):
+        exporter.export(batch)
+    child = os.fork()
+    if not child:
+        try:
+            exporter.export(batch)
+            exporter.export(batch)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    exporter.export(batch)
+    exporter.shutdown(1)
+    assert [len(requests) for requests in plain.connections] == [3, 2]
+
+
+def test_another_thread_has_a_connection_of_its_own(plain: Plain, make_batch: MakeBatch) -> None:
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
+    batch = make_batch(1)
+    for _ in range(2):
+        exporter.export(batch)
+    thread = threading.Thread(target=exporter.export, args=(batch,))
+    thread.start()
+    thread.join()
+    exporter.shutdown(1)
+    assert [len(requests) for requests in plain.connections] == [2, 1]
+
+
+def test_shutdown_lets_a_request_end_and_closes_its_connection(plain: Plain, make_batch: MakeBatch) -> None:
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
+    exporter.export(make_batch(1))
+    asked, answered = threading.Event(), threading.Event()
+    original = plain.script
+
+    class Slow(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            asked.set()
+            answered.wait(20)
+            return iter([OK])
+
+    plain.script = [*original, Slow()]
+    delivered: list[Any] = []
+    thread = threading.Thread(target=lambda: delivered.append(exporter.export(make_batch(1))))
+    thread.start()
+    assert asked.wait(20)
+    exporter.shutdown(1)
+    answered.set()
+    thread.join()
+    assert delivered == [0]
+    plain.threads[1].join(20)  # ends when the connection does
+    assert not plain.threads[1].is_alive()
+
+
+def test_what_a_patch_adds_to_one_request_is_not_sent_with_all(
+    plain: Plain, make_batch: MakeBatch, direct: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import http.client
+
+    numbers = iter(range(100))
+    original = http.client.HTTPConnection.endheaders
+
+    def endheaders(self: Any, *arguments: Any, **options: Any) -> None:
+        self.putheader("x-request", str(next(numbers)))
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "endheaders", endheaders)
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces")
+    for _ in range(3):
+        exporter.export(make_batch(1))
+    exporter.shutdown(1)
+    sent = [request for requests in plain.connections for request in requests]
+    assert len({request.partition(b"x-request: ")[2].partition(b"\r\n")[0] for request in sent}) == 3
+    assert direct == []
