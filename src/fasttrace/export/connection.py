@@ -73,7 +73,9 @@ class Connection:
         try:
             self._wait_until(deadline)
             try:
-                self._socket.sendall(b"".join((before, b"%d" % len(body), behind, body)))
+                self._socket.sendall(b"%b%d%b" % (before, len(body), behind))
+                # By itself, as urllib3 sends it: a copy of a large body costs more than a system call.
+                self._socket.sendall(body)
             except OSError as error:
                 # There may be an answer all the same, such as a refusal of what is too large.
                 if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE):
@@ -120,7 +122,8 @@ class Connection:
 
     def close(self) -> None:
         """Let go of it."""
-        self._finalize()
+        self._finalize.detach()  # calling it does nothing at exit
+        self._socket.close()
 
 
 class Idle:
