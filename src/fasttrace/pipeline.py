@@ -346,7 +346,7 @@ class Pipeline:
             else:
                 self.delivery.settle(batch, outcome)
         finally:
-            self.recorder.ring.release(otlp.count_records(batch.records), len(batch.records))
+            self.recorder.ring.release(len(batch), len(batch.records))
 
     def _urgent(self) -> bool:
         """Whether a try should give up rather than wait: for the end of the process, or while the queue is filling."""

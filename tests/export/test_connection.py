@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from fasttrace.errors import ExportError
 from fasttrace.export import OTLPExporter, connection, retry
+from fasttrace.export.base import Batch
 
 MakeBatch = Callable[..., Any]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
@@ -294,11 +295,34 @@ def test_another_thread_has_a_connection_of_its_own(plain: Plain, make_batch: Ma
     assert [len(requests) for requests in plain.connections] == [2, 1]
 
 
-def test_shutdown_lets_a_request_end_and_closes_its_connection(plain: Plain, make_batch: MakeBatch) -> None:
-    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
+def test_a_refusal_in_the_middle_of_a_large_body_is_read(make_batch: MakeBatch, direct: list[int]) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            _request(client)
+            client.sendall(OK)
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 8\r\n\r\ntoo much")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    exporter = OTLPExporter(f"http://127.0.0.1:{listener.getsockname()[1]}/v1/traces", timeout=20)
     exporter.export(make_batch(1))
+    with pytest.raises(ExportError, match="answered 413: too much"):
+        exporter.export(Batch(bytes(64 << 20), 1))
+    thread.join()
+    listener.close()
+    exporter.shutdown(1)
+    assert direct == [64 << 20]
+
+
+def test_shutdown_lets_a_request_end_and_closes_its_connection(
+    plain: Plain, make_batch: MakeBatch, direct: list[int]
+) -> None:
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
     asked, answered = threading.Event(), threading.Event()
-    original = plain.script
 
     class Slow(list[bytes]):
         def __iter__(self) -> Iterator[bytes]:
@@ -306,15 +330,16 @@ def test_shutdown_lets_a_request_end_and_closes_its_connection(plain: Plain, mak
             answered.wait(20)
             return iter([OK])
 
-    plain.script = [*original, Slow()]
+    plain.script = [[OK], Slow()]
     delivered: list[Any] = []
-    thread = threading.Thread(target=lambda: delivered.append(exporter.export(make_batch(1))))
+    thread = threading.Thread(target=lambda: delivered.extend(exporter.export(make_batch(1)) for _ in range(2)))
     thread.start()
     assert asked.wait(20)
     exporter.shutdown(1)
     answered.set()
     thread.join()
-    assert delivered == [0]
+    assert delivered == [0, 0]
+    assert len(direct) == 1
     plain.threads[1].join(20)  # ends when the connection does
     assert not plain.threads[1].is_alive()
 

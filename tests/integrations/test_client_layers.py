@@ -20,6 +20,7 @@ from loopback import Spans, serving
 import fasttrace
 from fasttrace._core.types import StatusCode
 from fasttrace.export import MemoryExporter, OTLPExporter, ZipkinExporter
+from fasttrace.export.base import Batch
 from fasttrace.integrations import _layers, http_client
 from fasttrace.integrations import httpx as traced_httpx
 from fasttrace.integrations import urllib3 as traced_urllib3
@@ -200,6 +201,7 @@ def test_what_stands_in_for_a_response_passes_unchanged(spans: Spans, response: 
 class Collector(BaseHTTPRequestHandler):
     """Takes what exporters send and remembers the headers."""
 
+    protocol_version = "HTTP/1.1"
     seen: list[dict[str, str]] = []
 
     def do_POST(self) -> None:
@@ -248,6 +250,17 @@ def test_requests_of_our_exporters_are_neither_traced_nor_sent_headers(
             fasttrace.shutdown(timeout=10)
     assert len(Collector.seen) >= 2
     assert not any("traceparent" in headers or "baggage" in headers for headers in Collector.seen)
+
+
+def test_an_exporter_that_an_application_calls_makes_one_span_at_most_for_a_request(
+    spans: Spans, collector: str
+) -> None:
+    exporter = OTLPExporter(f"{collector}/v1/traces")
+    with all_traced():
+        for _ in range(3):
+            exporter.export(Batch(b""))
+        exporter.shutdown(1)
+        assert [len(Collector.seen), len(spans())] == [3, 1]
 
 
 def test_nor_are_those_of_an_exporter_that_traces_what_it_does(collector: str) -> None:

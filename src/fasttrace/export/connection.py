@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # All of a short answer comes at once.
 RECEIVED_BYTES = 65536
-# A socket's timeout is set anew only where it differs by this much: a system call less.
-TIMEOUT_STEPS_PER_SECOND = 64
 
 _FIELD = (
     rb"(?:(?!connection:|content-encoding:|content-length:|transfer-encoding:)[!-9;-~]+:|connection: keep-alive(?=\r))"
@@ -47,7 +45,6 @@ class Connection:
         self._finalize = weakref.finalize(self, sock.close)
         self._head = head
         self._target = target
-        self._timeout = -1.0
         self._answer: HTTPResponse | None = None
 
     def usable(self) -> bool:
@@ -71,7 +68,7 @@ class Connection:
         before, behind = self._head
         self._answer = None
         try:
-            self._wait_until(deadline)
+            self._socket.settimeout(_left(deadline))
             try:
                 self._socket.sendall(b"%b%d%b" % (before, len(body), behind))
                 # By itself, as urllib3 sends it: a copy of a large body costs more than a system call.
@@ -80,28 +77,21 @@ class Connection:
                 # There may be an answer all the same, such as a refusal of what is too large.
                 if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE):
                     raise
+            left = _left(deadline)
             try:
-                self._wait_until(deadline)
+                self._socket.settimeout(left)
                 received = self._socket.recv(RECEIVED_BYTES)
                 usual = _USUAL.match(received)
                 if usual is not None and len(received) == usual.end() + int(usual[1]):
                     return received[usual.end() :]
                 return self._response(received)
             except TimeoutError as error:
-                text = f"Read timed out. (read timeout={self._timeout})"
+                text = f"Read timed out. (read timeout={left})"
                 raise urllib3.exceptions.ReadTimeoutError(self.pool, self._target, text) from error
         except urllib3.connection.BaseSSLError as error:
             raise urllib3.exceptions.SSLError(error) from error
         except (OSError, HTTPException) as error:
             raise urllib3.exceptions.ProtocolError("Connection aborted.", error) from error
-
-    def _wait_until(self, deadline: float) -> None:
-        """Let the socket wait no longer."""
-        left = max(0.001, deadline - time.monotonic())
-        left = int(left * TIMEOUT_STEPS_PER_SECOND) / TIMEOUT_STEPS_PER_SECOND or left
-        if left != self._timeout:
-            self._socket.settimeout(left)
-            self._timeout = left
 
     def _response(self, received: bytes) -> Any:
         import urllib3
@@ -124,6 +114,10 @@ class Connection:
         """Let go of it."""
         self._finalize.detach()  # calling it does nothing at exit
         self._socket.close()
+
+
+def _left(deadline: float) -> float:
+    return max(0.001, deadline - time.monotonic())
 
 
 class Idle:
@@ -204,17 +198,29 @@ def take(connection: Any, pool: Any, target: str, headers: Mapping[str, str]) ->
 
     None where that can't be, such as where somebody's patch of the libraries writes headers of its own.
     """
-    sock = connection.sock
+    sock, connection.sock = connection.sock, None
+    if sock is None:
+        return None
+    head = _head(type(connection)(connection.host, connection.port), target, headers)
+    if head is None:
+        sock.close()
+        return None
+    return Connection(sock, head, pool, target)
+
+
+def _head(connection: Any, target: str, headers: Mapping[str, str]) -> tuple[bytes, bytes] | None:
+    """What a new connection of urllib3's would send before and behind a body's length; None when it can't be told."""
     connection.sock = recorder = _Recorder()
     token = attach(UNTRACED)  # no span for what is not sent
     try:
         connection.request("POST", target, body=b"", headers=headers)
+    except Exception:  # a patch's, which must not undo what was delivered
+        return None
     finally:
         detach(UNTRACED, token)
         connection.close()
     before, length, behind = recorder.sent.partition(b"\r\nContent-Length: 0\r\n")
     names = {line.partition(b":")[0].decode("latin-1").lower() for line in recorder.sent.split(b"\r\n")[1:]}
     if not length or not names <= {"", "host", "accept-encoding", "content-length", *map(str.lower, headers)}:
-        sock.close()
         return None
-    return Connection(sock, (before + b"\r\nContent-Length: ", b"\r\n" + behind), pool, target)
+    return before + b"\r\nContent-Length: ", b"\r\n" + behind

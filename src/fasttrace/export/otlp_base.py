@@ -175,6 +175,8 @@ class OTLPBase:
 
     def _rejected(self, answer: bytes) -> int:
         """How many spans a success left out; never sent again."""
+        if not answer:
+            return 0  # nearly always
         rejected, message = otlp_response.partial_success(answer)
         if rejected or message:
             from fasttrace import _log
