@@ -1,7 +1,8 @@
 """A connection that urllib3 has opened, from its second request on: the same bytes for a fraction of the CPU time.
 
 urllib3 takes the settings of a request apart every time, and the answer's headers are parsed as those of a mail.
-Here the head is made once and the usual answer is known by a pattern; any other one is read by the libraries.
+Here the head is made once and the usual answer is known by a pattern; any other one is read by the libraries,
+which urllib3 has imported by then.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import io
 import re
 import time
 import weakref
-from http.client import HTTPException, HTTPResponse
 
 from fasttrace.context import UNTRACED, attach, detach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from http.client import HTTPResponse
     from typing import Any
 
 # All of a short answer comes at once.
@@ -90,10 +91,12 @@ class Connection:
                 raise urllib3.exceptions.ReadTimeoutError(self.pool, self._target, text) from error
         except urllib3.connection.BaseSSLError as error:
             raise urllib3.exceptions.SSLError(error) from error
-        except (OSError, HTTPException) as error:
+        except (OSError, urllib3.connection.HTTPException) as error:
             raise urllib3.exceptions.ProtocolError("Connection aborted.", error) from error
 
     def _response(self, received: bytes) -> Any:
+        from http.client import HTTPResponse
+
         import urllib3
 
         answer = HTTPResponse(_Rest(received, self._socket), method="POST")  # type: ignore[arg-type]
