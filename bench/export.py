@@ -30,7 +30,7 @@ import report
 import sink
 from subjects import pytracingx
 
-PROMISED = 30
+PROMISED = 50
 BATCH = 512
 LARGER = (2048, 8192, 32768)
 # By name: which subject, and how many spans a request has.
