@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -368,3 +370,19 @@ def test_what_a_patch_adds_to_one_request_is_not_sent_with_all(
     sent = [request for requests in plain.connections for request in requests]
     assert len({request.partition(b"x-request: ")[2].partition(b"\r\n")[0] for request in sent}) == 3
     assert direct == []
+
+
+def test_what_is_queued_at_exit_is_sent_on_a_connection_that_is_kept(plain: Plain) -> None:
+    program = f"""
+import fasttrace
+from fasttrace.export import OTLPExporter
+fasttrace.configure(exporter=OTLPExporter("http://127.0.0.1:{plain.port}/v1/traces"), schedule_delay=60)
+tracer = fasttrace.get_tracer("test")
+for name in ("first", "second"):
+    tracer.start_span(name).end()
+    fasttrace.flush()
+tracer.start_span("at exit").end()
+"""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [[b"at exit" in request for request in requests] for requests in plain.connections] == [[False, False, True]]

@@ -81,7 +81,8 @@ class World:
         spans = self.receiver.spans(sent)
         self.check_spans(spans)
         if expected is not None:
-            assert Counter(name for *_, name in spans) == expected
+            found = Counter(name for *_, name in spans)
+            assert found == expected, {"too many": found - expected, "missing": expected - found, "accounts": accounts}
         assert len(spans) == sent, (len(spans), accounts)
         return spans
 

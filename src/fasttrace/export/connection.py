@@ -44,6 +44,8 @@ class Connection:
         self._socket = sock
         # Also when both end in one cycle, of which the socket might be cleared first, with a warning.
         self._finalize = weakref.finalize(self, sock.close)
+        # What is queued at exit is sent after the finalizers' turn.
+        self._finalize.atexit = False
         self._head = head
         self._target = target
         self._answer: HTTPResponse | None = None
@@ -52,7 +54,7 @@ class Connection:
         """Whether the other side has neither closed the connection nor said what nobody asked for."""
         import urllib3
 
-        return not urllib3.util.wait_for_read(self._socket, 0)
+        return self._socket.fileno() >= 0 and not urllib3.util.wait_for_read(self._socket, 0)
 
     @property
     def in_step(self) -> bool:
