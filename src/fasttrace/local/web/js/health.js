@@ -49,11 +49,13 @@ function Processes({ of, dropped: lost }) {
     ${of.length > 0 && html`<div class="scroll"><table class="data wide"><thead><tr>
         <th scope="col">Service</th><th scope="col" class="right">Pid</th><th scope="col">State</th><th scope="col" class="right">Queue</th>
         <th scope="col" class="right">Held</th><th scope="col" class="right">Spooled</th><th scope="col" class="right">Exported</th><th scope="col" class="right">Dropped</th>
-        ${costs.map((name) => html`<th scope="col" class="right">${name.replaceAll("_", " ")}</th>`)}</tr></thead>
+        ${costs.map((name) => html`<th scope="col" class="right">${COSTS[name] ?? name.replaceAll("_", " ")}</th>`)}</tr></thead>
       <tbody>${of.map((one) => html`<${Process} key=${`${one.pid} ${one.start_ns}`} one=${one} costs=${costs} />`)}</tbody></table></div>`}
   </section>`;
 }
 
+// What processes say of tracing's own cost: the CPU time a span, of our thread and of all together, and its share of the process's.
+const COSTS = { span_cpu_microseconds: "µs a span", thread_cpu_seconds: "Thread, CPU s", cpu_seconds: "Tracing, CPU s", cpu_percent: "% of its CPU" };
 const STATES = { running: "running", ended: "ended", gone: "gone without a word" };
 
 function Process({ one, costs }) {
