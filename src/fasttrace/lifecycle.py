@@ -109,7 +109,11 @@ def register_exit() -> None:
     _exit_generation = generation
     if first:
         import atexit
+        import weakref
 
+        # Handlers run from the last to the first. Finalizers, which close connections, have one for all of them, made
+        # with the first finalizer: it must be older than ours, for what is left is sent on a connection.
+        weakref.finalize(_at_exit, int)
         atexit.register(_at_exit)
     if "multiprocessing.util" in sys.modules:
         from multiprocessing.util import Finalize  # billiard's too

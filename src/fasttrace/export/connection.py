@@ -44,8 +44,6 @@ class Connection:
         self._socket = sock
         # Also when both end in one cycle, of which the socket might be cleared first, with a warning.
         self._finalize = weakref.finalize(self, sock.close)
-        # What is queued at exit is sent after the finalizers' turn.
-        self._finalize.atexit = False
         self._head = head
         self._target = target
         self._answer: HTTPResponse | None = None
