@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -106,6 +107,7 @@ class Twins(RuleBasedStateMachine):
             self.same(lambda stored: stored.take())
 
 
+@pytest.mark.timeout(600)  # the sanitizers' build takes ten times as long, a busy machine as often more
 def test_twins_decide_alike_whatever_comes(both: Any) -> None:
     machine = type("Machine", (Twins,), {"cores": both})
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))  # type: ignore[arg-type]
