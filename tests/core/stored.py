@@ -39,10 +39,11 @@ def record(
 
 def split(records: bytes) -> Iterator[bytes]:
     """One by one."""
-    while records:
-        length = HEADER.unpack_from(records)[3]
-        yield records[:length]
-        records = records[length:]
+    at = 0
+    while at < len(records):
+        end = at + HEADER.unpack_from(records, at)[3]
+        yield records[at:end]
+        at = end
 
 
 def numbers(records: bytes) -> list[int]:
