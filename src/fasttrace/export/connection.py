@@ -99,9 +99,8 @@ class Connection:
 
         import urllib3
 
-        answer = HTTPResponse(_Rest(received, self._socket), method="POST")  # type: ignore[arg-type]
+        self._answer = answer = HTTPResponse(_Rest(received, self._socket), method="POST")  # type: ignore[arg-type]
         answer.begin()
-        self._answer = answer
         return urllib3.HTTPResponse(
             answer,
             urllib3.HTTPHeaderDict(answer.headers.items()),
@@ -115,6 +114,8 @@ class Connection:
 
     def close(self) -> None:
         """Let go of it."""
+        if self._answer is not None:
+            self._answer.close()  # in a cycle of garbage its file might go first, with a complaint
         self._finalize.detach()  # calling it does nothing at exit
         self._socket.close()
 
