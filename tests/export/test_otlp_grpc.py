@@ -410,8 +410,8 @@ def test_a_call_that_failed_is_freed_at_once_and_not_by_a_collection_in_a_forked
     gc.collect()
     gc.disable()
     try:
-        with pytest.raises(ExportError, match=r"UNAVAILABLE|DEADLINE_EXCEEDED"):
-            make_exporter(server.endpoint, timeout=0.3).export(make_batch(1))
+        with pytest.raises(ExportError, match="UNAVAILABLE"):
+            make_exporter(server.endpoint, timeout=2).export(make_batch(1))
         assert not [found for found in gc.get_objects() if isinstance(found, grpc.RpcError)]
     finally:
         gc.enable()
