@@ -679,7 +679,8 @@ cdef int spent(Recorder recorder, int64_t since, bint begun) except -1:
     cdef uint32_t shard
     if begun:
         # What looking at the clock takes, each time, is no part of what a start and an end take.
-        taken -= 2 * (ft_clock_thread_ns() - now)
+        # The last look may have met a pause that the others did not.
+        taken = max(taken - 2 * (ft_clock_thread_ns() - now), 0)
     if recorder is not None:
         shard = ft_own_shard(recorder.ring.shard_count)
         ft_lock(&recorder.ring.shards[shard].mutex)

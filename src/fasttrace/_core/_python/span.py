@@ -568,7 +568,8 @@ class Span(Node):
         taken = now - since
         if begun:
             # What looking at the clock takes, each time, is no part of what a start and an end take.
-            taken -= 2 * (time.thread_time_ns() - now)
+            # The last look may have met a pause that the others did not.
+            taken = max(taken - 2 * (time.thread_time_ns() - now), 0)
         recorder = None if self._tracer is None else self._tracer.recorder
         if recorder is not None:
             with recorder._lock:
