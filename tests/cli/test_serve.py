@@ -19,6 +19,9 @@ from typing import Any
 
 import pytest
 
+import fasttrace
+from fasttrace.export import SpoolExporter
+
 pytest.importorskip("uvicorn", reason="needs the viewer extra")
 
 
@@ -166,3 +169,26 @@ def test_what_can_not_be_served_is_said_in_one_line(spool: Path, options: list[s
     assert run.returncode == 1
     assert run.stderr.startswith(said.format(taken=port))
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_terminal_sees_how_far_the_index_is(tmp_path: Path) -> None:
+    provider = fasttrace.TracerProvider(service_name="shop", exporter=SpoolExporter(tmp_path / "spool"))
+    tracer = provider.get_tracer("tests")
+    for number in range(30_000):
+        with tracer.start_as_current_span("GET /orders", attributes={"order.note": f"{number:04}" * 20}):
+            pass
+        if number % 5_000 == 0:
+            assert provider.flush(timeout=30)
+    assert provider.shutdown(timeout=30)
+    controller, terminal = pytest.importorskip("pty", reason="no terminals here").openpty()
+    command = [sys.executable, "-m", "fasttrace", "serve", "--spool", str(tmp_path / "spool"), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "TERM": "xterm"})
+    os.close(terminal)
+    try:
+        said = b""
+        while b"indexing" not in said:
+            said += os.read(controller, 4096)  # fails when the server has ended without a word
+    finally:
+        process.kill()
+        process.wait()
+        os.close(controller)

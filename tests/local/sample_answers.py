@@ -137,4 +137,23 @@ def two_groups() -> dict[str, Any]:
     after = [Trace(fast_checkout(1.2 + n / 100, f"{n:032x}")) for n in range(10)]
     found = compare_groups(before, after)
     found["a"]["name"], found["b"]["name"] = "20m..10m", "10m.."
+    found["routes"] = [
+        route("inventory", "POST /reserve", (12_431, 3, 210), (14_022, 91, 1_870), 312_000_000),
+        route("checkout", "POST /orders", (12_431, 14, 330), (14_022, 14, 402), 23_400_000),
+        route("a service with a long name", "GET /orders/{order_id}/positions/{position}/history", (3, 0, 9), None),
+        route("shipping", "POST /shipments", None, (14_019, 2, 73)),
+        route("gateway", "POST /checkout", (12_431, 0, 338), (14_022, 0, 330), -2_000_000),
+        *(route("payments", f"GET /cards/{letter}", (1, 0, 1), (1, 0, 1), 0) for letter in "abcdefg"),
+    ]
     return found
+
+
+def route(
+    service: str, name: str, a: tuple[int, int, int] | None, b: tuple[int, int, int] | None, change: int | None = None
+) -> dict[str, Any]:
+    """A row of ``compare_sides``: calls, failures and p95 in milliseconds of each side."""
+    sides = [None if side is None else dict(zip(("count", "errors", "p95"), side, strict=True)) for side in (a, b)]
+    for side in sides:
+        if side is not None:
+            side["p95"] *= 1_000_000
+    return {"service": service, "route": name, "a": sides[0], "b": sides[1], "change": change}

@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         raise MissingExtraError("fasttrace serve", "viewer") from error
     from fasttrace import config
+    from fasttrace.cli.progress import progress
     from fasttrace.export import segments
     from fasttrace.export.spool import SpoolExporter
     from fasttrace.local.index import Index
@@ -54,7 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     def tidy(index: Index) -> None:
         index.prune(**bounds)
 
-    app = build(lambda: Index(arguments.spool), receiver=receiver, token=token, tidy=tidy)
+    app = build(
+        lambda: Index(arguments.spool),
+        receiver=receiver,
+        token=token,
+        tidy=tidy,
+        progress=lambda: progress("indexing", bytes_of=True),
+    )
     address = _address(arguments.host, sockets[0])
 
     def announce() -> None:

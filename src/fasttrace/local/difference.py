@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from fasttrace.local import bars
+from fasttrace.local.route_changes import render_route_changes
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
 from fasttrace.local.text import clean, format_duration, format_percent, plural
 
@@ -23,7 +24,8 @@ def render_difference(found: Found, pen: Pen) -> list[Text]:
     """Both sides in brief, a line for each place in the trees that changed, and a sentence.
 
     Times of a row are its own, without what is below it, so that the
-    changes add up; rows that stay the same are shown only where something below them changed.
+    changes add up; rows that stay the same are shown only where something below them changed. Of two groups the routes
+    of all their traces follow.
     """
     shown = _changed(found)
     lines = [*_heads(found, pen), pen.line()]
@@ -33,6 +35,8 @@ def render_difference(found: Found, pen: Pen) -> list[Text]:
         if hidden:
             lines.append(pen.line((f"{plural(hidden, 'other row')} as before, or nearly", QUIET)))
         lines.append(pen.line())
+    if found.get("routes"):
+        lines += [*render_route_changes(found["routes"], pen), pen.line()]
     return lines + [pen.line((line, "bold")) for line in wrap(pen.text(sentence(found)), pen.width)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from fasttrace.local.index import Index
+    from fasttrace.local.server.readers import Progress
     from fasttrace.local.server.receiver import Receiver
 
 
@@ -33,13 +34,15 @@ def build(
     token: str | None = None,
     hosts: Collection[str] = (),
     tidy: Callable[[Index], None] | None = None,
+    progress: Progress = nullcontext,
 ) -> Starlette:
     """The ASGI application over the index that ``open_index`` gives, in whatever thread it is called.
 
-    ``tidy`` is called with an index now and then, to delete what is too old or too much.
+    ``tidy`` is called with an index now and then, to delete what is too old or too much; ``progress`` gives what is
+    told how far the index is.
     """
     assets = Assets()
-    readers = Readers(open_index, tidy)
+    readers = Readers(open_index, tidy, progress)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from fasttrace.local.health import Losses
@@ -14,8 +14,12 @@ from fasttrace.local.health import Losses
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from fasttrace.local.index import Index
+
+    # Told the bytes that are read, and all there are, while the index is brought up to date.
+    Progress = Callable[[], AbstractContextManager[Callable[[int, int], None] | None]]
 
 READERS = 3
 POLL_SECONDS = 0.5
@@ -28,12 +32,19 @@ MAX_STREAMS = 64
 class Readers:
     """``open_index`` is called once in each thread: those who share an index wait for each other.
 
-    ``tidy`` is called with one at the start and then once a minute.
+    ``tidy`` is called with one at the start and then once a minute; ``progress`` is entered for each look at
+    what is new.
     """
 
-    def __init__(self, open_index: Callable[[], Index], tidy: Callable[[Index], None] | None = None) -> None:
+    def __init__(
+        self,
+        open_index: Callable[[], Index],
+        tidy: Callable[[Index], None] | None = None,
+        progress: Progress = nullcontext,
+    ) -> None:
         self._open = open_index
         self._tidy = tidy
+        self._progress = progress
         self._tidy_at = self._losses_at = 0.0
         self._local = threading.local()
         self._opened: list[Index] = []
@@ -91,7 +102,8 @@ class Readers:
         if self._tidy is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_SECONDS
             self._tidy(index)
-        return index.refresh() > 0 or self.dropped != dropped
+        with self._progress() as advance:
+            return index.refresh(advance) > 0 or self.dropped != dropped
 
     def wake(self) -> None:
         """Something has changed."""
