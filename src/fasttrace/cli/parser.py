@@ -367,7 +367,7 @@ _EXPORT_EXAMPLES = """\
 examples:
   fasttrace export 4bf92f35 -o bug.otlp.jsonl         one trace, as OTLP in JSON
   fasttrace export slow -o slow.perfetto.json         for https://ui.perfetto.dev, or speedscope
-  fasttrace export status=error -o failed.jaeger.json what a search finds, for Jaeger's user interface
+  fasttrace export status=error -o bad.jaeger.json    what a search finds, for Jaeger's user interface
   fasttrace export slow --html -o slow.html           a page in one file, to send and to look at anywhere
   fasttrace export -o everything.otlp.gz              protobuf, packed
 """
@@ -513,7 +513,12 @@ def _add_collector_config(commands: Any) -> None:
         metavar="HOSTS",
         help="the second tier, host:port with commas between, or dns:NAME for all addresses of a name",
     )
-    config.add_argument("--tier", choices=("load-balancer", "sampler", "both"), default="both", help="default: both")
+    config.add_argument(
+        "--tier",
+        choices=("load-balancer", "sampler", "both"),
+        default="both",
+        help="which of the two documents (default: both)",
+    )
     config.add_argument(
         "--keep-sampled", action="store_true", help="keep what a head sampler has chosen; see the comment in the output"
     )

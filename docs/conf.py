@@ -1,0 +1,70 @@
+"""How Sphinx builds the manual; ``scripts/docs`` runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+# The compiled classes have no annotations that Sphinx can read.
+os.environ.setdefault("FASTTRACE_IMPL", "python")
+
+from fasttrace import __version__
+
+project = "fasttrace"
+author = "the fasttrace authors"
+copyright = "2026, the fasttrace authors"  # noqa: A001 - Sphinx's name
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "reference"]
+
+myst_heading_anchors = 3
+# A short name in an annotation (`Rule`) may be that of several classes.
+suppress_warnings = ["ref.python"]
+
+nitpicky = True
+nitpick_ignore_regex = [
+    # What annotations name and the manual does not describe: typing's, other packages', and the core's inner types.
+    (r"py:.*", r"(?!fasttrace).*"),
+    (r"py:.*", r"fasttrace\._core\..*"),
+    (r"py:.*", r"fasttrace\.\w+\.\w+\.\w+.*"),
+]
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+python_use_unqualified_type_names = True
+
+html_theme = "furo"
+html_title = f"fasttrace {version}"
+html_theme_options = {"navigation_with_keys": True}
+html_copy_source = False
+html_show_sourcelink = False
+
+
+def _without_the_module(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """The core's docstrings begin with the module that holds the class, which is nobody's business here."""
+    if lines:
+        lines[0] = re.sub(r"^Module ``\w+``\. ", "", lines[0])
+
+
+def _without_missing_pages(app: Sphinx, page: str, content: list[str]) -> None:
+    """A page that the index names and this checkout does not have is left out."""
+    if page == "index":
+        lines = content[0].splitlines(keepends=True)
+        content[0] = "".join(
+            line for line in lines if not re.fullmatch(r"[\w-]+\n", line) or _exists(app, line.strip())
+        )
+
+
+def _exists(app: Sphinx, page: str) -> bool:
+    return (app.srcdir / f"{page}.md").exists()
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls first."""
+    app.connect("source-read", _without_missing_pages)
+    app.connect("autodoc-process-docstring", _without_the_module)
