@@ -38,9 +38,14 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True
 
+# Quotes in commands are to be copied as they are.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"fasttrace {version}"
 html_theme_options = {"navigation_with_keys": True}
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
@@ -56,12 +61,10 @@ def _without_missing_pages(app: Sphinx, page: str, content: list[str]) -> None:
     if page == "index":
         lines = content[0].splitlines(keepends=True)
         content[0] = "".join(
-            line for line in lines if not re.fullmatch(r"[\w-]+\n", line) or _exists(app, line.strip())
+            line
+            for line in lines
+            if not re.fullmatch(r"[\w-]+\n", line) or (app.srcdir / f"{line.strip()}.md").exists()
         )
-
-
-def _exists(app: Sphinx, page: str) -> bool:
-    return (app.srcdir / f"{page}.md").exists()
 
 
 def setup(app: Sphinx) -> None:

@@ -164,9 +164,13 @@ def _setting(name: str) -> config.Setting:
 def _row(setting: config.Setting, default: str, example: str) -> str:
     names = [f"`{setting.name}=`"] if setting.name in inspect.signature(fasttrace.configure).parameters else []
     names += [f"`{variable}`" for variable, _ in setting.variables]
-    shown = [f"`{variable}={EXAMPLES.get(variable, example)}`" for variable, _ in setting.variables[:1]]
+    shown = (
+        f"`{EXAMPLES.get(setting.variables[0][0], example)}`"
+        if setting.variables
+        else "[incidents](sampling-tail.md#incidents)"
+    )
     default = default or _text(setting.name, setting.default)
-    cells = ["<br>".join(names), setting.meaning, default, "".join(shown) or "[incidents](sampling-tail.md#incidents)"]
+    cells = ["<br>".join(names), setting.meaning, default, shown]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

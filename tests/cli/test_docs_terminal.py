@@ -25,7 +25,7 @@ def test_command_is_one_and_its_searches_can_be_read(command: str) -> None:
         for side in (arguments.a, arguments.b):
             parse(range_search(side) if is_range(side) else "" if is_trace_name(side) else side)
     else:
-        parse(" ".join(arguments.query))
+        parse(" ".join(getattr(arguments, "query", ())))
 
 
 def test_every_rule_is_described() -> None:

@@ -16,7 +16,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text()
 
 
 def test_the_exporter_of_your_own_runs_as_it_stands(tmp_path: Path) -> None:
-    match = re.search(r"```python\n(.+?)```", TEXT, re.DOTALL)
+    match = re.search(r"```python\n(import time\n.+?)```", TEXT, re.DOTALL)
     assert match is not None
     program = match[1] + "\nimport sys\nsys.stdout.flush()\nsys.stdout.buffer.write(queue[0])\n"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60, env=os.environ)

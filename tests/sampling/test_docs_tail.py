@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from fasttrace.sampling import control_text, tail
@@ -41,11 +40,6 @@ def test_the_first_program_keeps_the_failed_trace_whole(tmp_path: Path) -> None:
         ("{'baseline': 1, 'http_5xx': 1}", "3 0"),
         ("{'baseline': 2}", "3 0"),
     )
-
-
-@pytest.mark.parametrize("number", range(1, len(blocks("python"))))
-def test_every_program_runs_as_it_stands(tmp_path: Path, number: int) -> None:
-    run("-c", blocks("python")[number], folder=tmp_path)
 
 
 def test_every_rule_of_the_table_is_what_its_text_says() -> None:
