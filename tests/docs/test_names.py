@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -189,6 +190,17 @@ def test_every_name_of_the_api_exists_and_has_a_docstring() -> None:
         for dotted in [name, *(f"{name}.{member}" for member in members)]:
             found = resolve(dotted)
             assert isinstance(found, str) or inspect.getdoc(found), dotted
+
+
+def test_what_integrations_offer_is_described() -> None:
+    text = "".join(page.text for page in PAGES if page.name.startswith("integrations/"))
+    found = set()
+    for path in (ROOT / "src/fasttrace/integrations").glob("[a-z]*.py"):
+        declared = re.search(r"^__all__ = (\[.+?\])", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        assert declared, path
+        found |= set(ast.literal_eval(declared[1]))
+    assert len(found) > 10
+    assert undescribed(found, text) == []
 
 
 def test_every_argument_of_configure_is_described() -> None:
