@@ -121,8 +121,12 @@ def test_the_first_tier_sends_each_trace_to_one_of_the_samplers_named() -> None:
     balancing = made["exporters"]["load_balancing"]
     assert balancing["routing_key"] == "traceID"
     assert balancing["resolver"] == {"static": {"hostnames": ["10.0.0.1:4317", "[::1]:5317"]}}
-    assert balancing["retry_on_failure"] == balancing["sending_queue"] == {"enabled": True}
-    assert made["service"]["pipelines"]["traces"] == {"receivers": ["otlp"], "exporters": ["load_balancing"]}
+    assert balancing["retry_on_failure"]["enabled"] and balancing["sending_queue"]["enabled"]
+    assert made["service"]["pipelines"]["traces"] == {
+        "receivers": ["otlp"],
+        "processors": ["memory_limiter"],
+        "exporters": ["load_balancing"],
+    }
 
 
 @pytest.mark.parametrize(("samplers", "port"), [("dns:samplers.local", "4317"), ("dns:samplers.local:5317", "5317")])
@@ -136,10 +140,26 @@ def test_the_samplers_may_be_all_addresses_of_a_name(samplers: str, port: str) -
     [
         ("jaeger:4317", {"otlp_grpc": {"endpoint": "jaeger:4317", "tls": {"insecure": True}}}),
         ("https://collect.example/otlp", {"otlp_http": {"endpoint": "https://collect.example/otlp"}}),
+        (
+            "dns:tempo.local, http://b:4318",
+            {
+                "otlp_grpc/1": {
+                    "endpoint": "dns:///tempo.local:4317",
+                    "balancer_name": "round_robin",
+                    "tls": {"insecure": True},
+                },
+                "otlp_http/2": {"endpoint": "http://b:4318"},
+            },
+        ),
     ],
 )
 def test_kept_traces_go_to_the_endpoint(endpoint: str, exporters: dict[str, Any]) -> None:
     made = yaml.safe_load(collector.sampler((), endpoint))
+    for exporter in made["exporters"].values():
+        queue = exporter.pop("sending_queue")
+        # What can't hold one batch would never send any.
+        assert queue["sizer"] == queue["batch"]["sizer"] and queue["batch"]["max_size"] < queue["queue_size"]
+        assert queue["batch"]["max_size"] < 4 << 20  # a receiver's bound
     assert made["exporters"] == exporters
     assert made["service"]["pipelines"]["traces"]["exporters"] == list(exporters)
 
@@ -152,7 +172,7 @@ def test_samplers_that_are_no_addresses_are_refused(samplers: str) -> None:
 
 @pytest.mark.parametrize("endpoint", ["", "backend", "ftp://x:1", "https://", "a:b"])
 def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
-    with pytest.raises(ConfigurationError, match="use host:port, or an http:// or https:// URL"):
+    with pytest.raises(ConfigurationError, match="use host:port, dns:NAME, or an http:// or https:// URL"):
         collector.sampler((), endpoint)
 
 
