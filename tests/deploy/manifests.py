@@ -44,11 +44,15 @@ def config_maps(folder: Path) -> dict[tuple[str, str], list[Path]]:
     return found
 
 
-def collector_binary() -> str | None:
-    """A real Collector: named in OTELCOL, on the PATH, or among the programs of others that were installed."""
+def program(name: str, variable: str, command: str) -> str | None:
+    """A program of others: named in a variable, on the PATH, or where tools/peers keeps what it installs."""
     peers = Path(os.environ.get("FASTTRACE_PEERS") or Path.home() / ".cache" / "fasttrace" / "peers")
-    named = os.environ.get("OTELCOL") or shutil.which("otelcol-contrib")
-    return named or next((str(path) for path in peers.glob("otelcol-*/**/otelcol") if path.is_file()), None)
+    named = os.environ.get(variable) or shutil.which(command)
+    return named or next((str(path) for path in sorted(peers.glob(f"{name}-*/{name}")) if path.is_file()), None)
+
+
+COLLECTOR = program("otelcol", "OTELCOL", "otelcol-contrib")
+JAEGER = program("jaeger", "JAEGER", "jaeger")
 
 
 def seconds(text: str) -> int:

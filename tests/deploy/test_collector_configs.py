@@ -64,9 +64,9 @@ def test_late_spans_share_the_fate_of_their_trace(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in COLLECTORS if path.stem in ROLES], ids=named)
-@pytest.mark.skipif(not manifests.collector_binary(), reason="no Collector: name one in OTELCOL")
+@pytest.mark.skipif(not manifests.COLLECTOR, reason="no Collector: name one in OTELCOL")
 def test_a_real_collector_takes_it(path: Path, tmp_path: Path) -> None:
-    binary = manifests.collector_binary()
+    binary = manifests.COLLECTOR
     assert binary
     made = read(path)
     known = subprocess.run([binary, "components"], capture_output=True, text=True, check=True).stdout
@@ -85,3 +85,16 @@ def test_a_real_collector_takes_it(path: Path, tmp_path: Path) -> None:
     made["service"]["pipelines"]["traces"]["exporters"] = ["nowhere"]
     file.write_text(yaml.safe_dump(made))
     assert subprocess.run([binary, "validate", "--config", str(file)], capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem == "jaeger"], ids=named)
+@pytest.mark.skipif(not manifests.JAEGER, reason="no Jaeger 2: name one in JAEGER")
+def test_a_real_jaeger_takes_it(path: Path, tmp_path: Path) -> None:
+    def validates(text: str) -> bool:
+        file = tmp_path / "jaeger.yaml"
+        file.write_text(text)
+        command = [manifests.JAEGER or "", "validate", "--config", str(file)]
+        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+
+    assert validates(path.read_text())
+    assert not validates(path.read_text().replace("jaeger_query:", "jaeger_pages:"))

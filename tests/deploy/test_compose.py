@@ -92,7 +92,6 @@ def test_prometheus_and_grafana_ask_services_that_are_there() -> None:
     assert [f"/etc/prometheus/{rule}" for rule in rules] == [SERVICES["prometheus"]["configs"][1]["target"]]
 
 
-def test_no_password_stands_in_the_file() -> None:
-    text = manifests.COMPOSE.read_text()
-    assert COMPOSE["secrets"] == {"grafana_password": {"environment": "GRAFANA_PASSWORD"}}
-    assert not re.search(r"(?i)password: *\S", text.replace("grafana_password: {environment", ""))
+def test_nothing_starts_without_a_password_of_ones_own() -> None:
+    given = SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
+    assert re.fullmatch(r"\$\{GRAFANA_PASSWORD:\?[^}]+\}", given)

@@ -247,6 +247,23 @@ def test_each_collector_answers_probes_where_they_ask_and_keeps_its_queue_where_
             assert folder is None or folder in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
+def test_a_queue_is_smaller_than_its_disk() -> None:
+    for store, workload, template in pods():
+        namespace, name = workload["metadata"]["namespace"], workload["metadata"]["name"]
+        files = manifests.config_maps(manifests.KUBERNETES / store).get((namespace, name), []) if store in manifests.STORES else []  # fmt: skip
+        for exporter in manifests.documents(files[0])[0].get("exporters", {}).values() if files else ():
+            queue = exporter.get("sending_queue", {})
+            if "storage" in queue:
+                claims = workload["spec"].get("volumeClaimTemplates", [])
+                sizes = [claim["spec"]["resources"]["requests"]["storage"] for claim in claims] or [
+                    volume["emptyDir"]["sizeLimit"]
+                    for volume in template["spec"]["volumes"]
+                    if volume["name"] == "queue"
+                ]
+                # Files of a queue hold what was sent for a while, too.
+                assert 1.5 * queue["queue_size"] < _bytes(sizes[0])
+
+
 def test_only_the_namespace_of_the_agents_may_take_ports_of_nodes() -> None:
     for _, workload, template in pods():
         ports = [port for container in template["spec"]["containers"] for port in container["ports"]]

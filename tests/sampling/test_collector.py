@@ -182,6 +182,73 @@ def test_secrets_of_an_endpoint_are_not_printed() -> None:
     assert "hunter" not in str(refused.value)
 
 
+# --- beside the two tiers
+
+
+def test_an_agent_sends_everything_on() -> None:
+    made = yaml.safe_load(collector.agent("dns:load-balancer.tracing"))
+    assert made["exporters"]["otlp_grpc"]["endpoint"] == "dns:///load-balancer.tracing:4317"
+    assert list(made["processors"]) == made["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter"]
+
+
+ROLES = {
+    "agent": lambda hosting: collector.agent("a:1", hosting),
+    "load-balancer": lambda hosting: collector.load_balancer("a:1,b:1", hosting),
+    "sampler": lambda hosting: collector.sampler((), "a:1", hosting=hosting),
+    "jaeger": collector.jaeger,
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_surrounds_a_process_is_there_when_asked_for_and_only_then(role: str) -> None:
+    plain = yaml.safe_load(ROLES[role](collector.Hosting()))
+    made = yaml.safe_load(ROLES[role](collector.Hosting("0.0.0.0:13133", "0.0.0.0:8888", "/data", 123)))
+    assert set(made["service"]["extensions"]) == set(made["extensions"])
+    health = made["extensions"].get("health_check") or made["extensions"]["healthcheckv2"]["http"]
+    assert health["endpoint"] == "0.0.0.0:13133"
+    (reader,) = made["service"]["telemetry"]["metrics"]["readers"]
+    assert reader == {"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": 8888}}}}
+    assert "telemetry" not in plain["service"]
+    if role == "jaeger":
+        (backend,) = made["extensions"]["jaeger_storage"]["backends"].values()
+        assert backend["badger"]["directories"] == {"keys": "/data/keys", "values": "/data/values"}
+        assert list(plain["extensions"]["jaeger_storage"]["backends"].values()) == [{"memory": {"max_traces": 100000}}]
+        return
+    assert "extensions" not in plain
+    (exporter,) = made["exporters"].values()
+    assert exporter["sending_queue"]["storage"] == "file_storage" and exporter["sending_queue"]["queue_size"] == 123
+    assert made["extensions"]["file_storage"] == {"directory": "/data"}
+    (exporter,) = plain["exporters"].values()
+    assert "storage" not in exporter["sending_queue"]
+
+
+def test_what_waits_on_disk_is_not_given_up() -> None:
+    made = yaml.safe_load(collector.agent("a:1", collector.Hosting(data_dir="/data")))
+    assert made["exporters"]["otlp_grpc"]["retry_on_failure"] == {"max_elapsed_time": "0s"}
+
+
+def test_tempo_keeps_traces_in_its_folder_and_needs_one() -> None:
+    made = yaml.safe_load(collector.tempo(collector.Hosting(data_dir="/data/")))
+    assert made["storage"]["trace"]["local"] == {"path": "/data/blocks"}
+    with pytest.raises(ConfigurationError, match="use --data-dir"):
+        collector.tempo(collector.Hosting())
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("field", "option"), [("health", "--health"), ("metrics", "--metrics")])
+def test_addresses_that_are_none_are_refused(role: str, field: str, option: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"use host:port for {option}"):
+        ROLES[role](collector.Hosting(**{field: "8888"}))
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(30.0, "30s"), (1.5, "1.5s"), (0.001, "0.001s")])
+def test_the_wait_and_the_traces_are_those_that_were_given(seconds: float, written: str) -> None:
+    made = yaml.safe_load(collector.sampler((), "a:1", decision_wait=seconds, num_traces=7000))
+    tail_sampling = made["processors"]["tail_sampling"]
+    assert tail_sampling["decision_wait"] == written and tail_sampling["num_traces"] == 7000
+    assert min(tail_sampling["decision_cache"].values()) > 7000
+
+
 # --- the real one
 
 OTELCOL = os.environ.get("OTELCOL") or shutil.which("otelcol-contrib")
