@@ -118,11 +118,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def test_the_page_has_the_blocks_that_are_run_below() -> None:
-    assert len(BLOCKS) == 11
+    assert len(BLOCKS) == 12
 
 
 def test_an_incident_from_the_first_command_to_the_last(machine: Machine) -> None:
-    boost, boost_all, samplers, recall, recall_all, find, import_, diff, export, reset, doctor = range(11)
+    in_short, boost, boost_all, samplers, recall, recall_all, find, import_, diff, export, reset, doctor = range(12)
     assert machine.orders() == set()
 
     shown = machine.sh(boost)
@@ -155,6 +155,8 @@ def test_an_incident_from_the_first_command_to_the_last(machine: Machine) -> Non
     packed = re.findall(r"<script [^>]*data-path[^>]*>([^<]+)</script>", (machine.folder / "slow.html").read_text())
     assert any(b"POST /reserve" in gzip.decompress(base64.b64decode(content)) for content in packed)
     assert "every process samples as configured" in machine.sh(reset)
+    shown = machine.sh(in_short)
+    assert "what was dropped in the 60" in shown and "boost to 100% until" in shown and "POST /reserve" in shown
     assert "errors: 0" in machine.sh(doctor)
 
 
