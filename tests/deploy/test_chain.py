@@ -25,57 +25,39 @@ pytestmark = pytest.mark.skipif(not manifests.COLLECTOR, reason="no Collector: n
 TRACES = 40
 
 
-class Chain:
-    """The processes, each with its file, in which only addresses, folder and waiting time are others."""
+def config(role: str) -> dict[str, Any]:
+    """What deploy/compose has for a role."""
+    found: dict[str, Any] = yaml.safe_load((manifests.COMPOSE.parent / "collector" / f"{role}.yaml").read_text())
+    return found
 
-    def __init__(self, folder: Path, store: str) -> None:
+
+class Collectors:
+    """Processes with these configurations, in which only addresses, folders and waiting times are others."""
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {name: (free_port(), free_port()) for name in ("agent", "load-balancer", "sampler-1", "sampler-2")}
-        grpc = {name: f"127.0.0.1:{ports[0]}" for name, ports in self.ports.items()}
-        for name in self.ports:
-            made = self.read(name.rstrip("-12"))
-            if name == "agent":
-                made["exporters"]["otlp_grpc"]["endpoint"] = grpc["load-balancer"]
-                (folder / "queue").mkdir()
-                made["extensions"]["file_storage"]["directory"] = str(folder / "queue")
-            elif name == "load-balancer":
-                hostnames = [grpc["sampler-1"], grpc["sampler-2"]]
-                made["exporters"]["load_balancing"]["resolver"]["static"]["hostnames"] = hostnames
-            else:
-                made["processors"]["tail_sampling"]["decision_wait"] = "2s"
-                queue = made["exporters"]["otlp_grpc/1"]["sending_queue"]
-                exporter = {"endpoint": store, "compression": "none", "sending_queue": queue}  # oteltap takes no other
-                made["exporters"] = {"otlp_http": exporter}
-                made["service"]["pipelines"]["traces"]["exporters"] = ["otlp_http"]
-            self.start(name, made)
-        for name, (_, http) in self.ports.items():
-            self.wait(name, http)
 
-    def read(self, role: str) -> dict[str, Any]:
-        path = manifests.COMPOSE.parent / "collector" / f"{role}.yaml"
-        found: dict[str, Any] = yaml.safe_load(path.read_text())
-        return found
-
-    def start(self, name: str, made: dict[str, Any]) -> None:
-        grpc, http = self.ports[name]
+    def start(self, name: str, made: dict[str, Any], grpc: int, http: int) -> None:
         protocols = made["receivers"]["otlp"]["protocols"]
         protocols["grpc"]["endpoint"], protocols["http"]["endpoint"] = f"127.0.0.1:{grpc}", f"127.0.0.1:{http}"
         made["service"]["telemetry"] = {"metrics": {"level": "none"}}
+        if "extensions" in made:
+            (self.folder / "queue").mkdir(exist_ok=True)
+            made["extensions"]["file_storage"]["directory"] = str(self.folder / "queue")
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(made))
         assert manifests.COLLECTOR
-        with open(self.folder / f"{name}.log", "wb") as log:
-            self.processes[name] = subprocess.Popen(
-                [manifests.COLLECTOR, "--config", str(file)], stdout=log, stderr=log
-            )
-
-    def wait(self, name: str, http: int) -> None:
+        with open(self.folder / f"{name}.log", "ab") as log:
+            command = [manifests.COLLECTOR, "--config", str(file)]
+            process = self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{http}/v1/traces", b"", {"content-type": "application/x-protobuf"}
+        )
         deadline = time.monotonic() + 60
         while True:
-            assert self.processes[name].poll() is None and time.monotonic() < deadline, self.log(name)
+            assert process.poll() is None and time.monotonic() < deadline, self.log(name)
             try:
-                request = urllib.request.Request(f"http://127.0.0.1:{http}/v1/traces", b"", {"content-type": "application/x-protobuf"})  # fmt: skip
                 urllib.request.urlopen(request, timeout=5).close()
                 return
             except OSError:
@@ -84,28 +66,54 @@ class Chain:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def stop(self) -> None:
-        for process in self.processes.values():
+    def stop(self, *names: str) -> None:
+        stopped = [self.processes.pop(name) for name in names or list(self.processes)]
+        for process in stopped:
             process.terminate()
-        for process in self.processes.values():
+        for process in stopped:
             process.wait(60)
 
 
 @pytest.fixture
-def chain(receiver: Receiver, tmp_path: Path) -> Iterator[Chain]:
-    made = Chain(tmp_path, receiver.base)
+def collectors(tmp_path: Path) -> Iterator[Collectors]:
+    made = Collectors(tmp_path)
     yield made
     made.stop()
 
 
+def to_receiver(made: dict[str, Any], receiver: Receiver) -> dict[str, Any]:
+    """The same with oteltap as the only store, which takes no compression, and nothing on disk."""
+    for place in (made, made["service"]):
+        place.pop("extensions", None)
+    queue = next(iter(made["exporters"].values()))["sending_queue"]
+    queue = {key: value for key, value in queue.items() if key != "storage"}
+    made["exporters"] = {"otlp_http": {"endpoint": receiver.base, "compression": "none", "sending_queue": queue}}
+    made["service"]["pipelines"]["traces"]["exporters"] = ["otlp_http"]
+    return made
+
+
+def provider(name: str, port: int) -> fasttrace.TracerProvider:
+    exporter = OTLPExporter(f"http://127.0.0.1:{port}/v1/traces")
+    return fasttrace.TracerProvider(service_name=name, exporter=exporter, undelivered_dir="none")
+
+
 def test_failed_and_slow_traces_of_two_services_arrive_whole_and_the_rest_does_not(
-    chain: Chain, receiver: Receiver
+    collectors: Collectors, receiver: Receiver
 ) -> None:
-    endpoint = f"http://127.0.0.1:{chain.ports['agent'][1]}/v1/traces"
-    front, back = (
-        fasttrace.TracerProvider(service_name=name, exporter=OTLPExporter(endpoint), undelivered_dir="none")
-        for name in ("front", "back")
-    )
+    ports = {name: (free_port(), free_port()) for name in ("agent", "load-balancer", "sampler-1", "sampler-2")}
+    for name in ("sampler-1", "sampler-2"):
+        made = to_receiver(config("sampler"), receiver)
+        made["processors"]["tail_sampling"]["decision_wait"] = "2s"
+        collectors.start(name, made, *ports[name])
+    made = config("load-balancer")
+    hostnames = [f"127.0.0.1:{ports[name][0]}" for name in ("sampler-1", "sampler-2")]
+    made["exporters"]["load_balancing"]["resolver"]["static"]["hostnames"] = hostnames
+    collectors.start("load-balancer", made, *ports["load-balancer"])
+    made = config("agent")
+    made["exporters"]["otlp_grpc"]["endpoint"] = f"127.0.0.1:{ports['load-balancer'][0]}"
+    collectors.start("agent", made, *ports["agent"])
+
+    front, back = (provider(name, ports["agent"][1]) for name in ("front", "back"))
     start = time.time_ns() - 10 * 10**9
     wanted = set()
     for number in range(TRACES):
@@ -126,5 +134,26 @@ def test_failed_and_slow_traces_of_two_services_arrive_whole_and_the_rest_does_n
     assert kept == wanted and len(arrived) == len(set(arrived))
     # One in a hundred of the rest is the baseline's; more than a few would be no sampling.
     assert len(arrived) - len(wanted) < TRACES / 4
-    for name in chain.ports:
-        assert "deprecated" not in chain.log(name)
+    for name in ports:
+        assert "deprecated" not in collectors.log(name)
+
+
+def test_what_waits_in_an_agent_outlives_it(collectors: Collectors, receiver: Receiver) -> None:
+    ports, next_ports = (free_port(), free_port()), (free_port(), free_port())
+
+    def start_agent() -> None:
+        made = config("agent")
+        made["exporters"]["otlp_grpc"]["endpoint"] = f"127.0.0.1:{next_ports[0]}"
+        collectors.start("agent", made, *ports)
+
+    start_agent()
+    shop = provider("shop", ports[1])
+    for number in range(50):
+        shop.get_tracer("t").start_span(f"order {number}").end()
+    assert shop.shutdown(timeout=30)
+    # Nobody is there to take them, and the agent goes.
+    collectors.stop("agent")
+    assert receiver.lines == []
+    collectors.start("next", to_receiver(config("agent"), receiver), *next_ports)
+    start_agent()
+    assert sorted(line[3] for line in receiver.spans(50)) == sorted(f"order {number}" for number in range(50))
