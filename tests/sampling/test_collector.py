@@ -121,8 +121,12 @@ def test_the_first_tier_sends_each_trace_to_one_of_the_samplers_named() -> None:
     balancing = made["exporters"]["load_balancing"]
     assert balancing["routing_key"] == "traceID"
     assert balancing["resolver"] == {"static": {"hostnames": ["10.0.0.1:4317", "[::1]:5317"]}}
-    assert balancing["retry_on_failure"] == balancing["sending_queue"] == {"enabled": True}
-    assert made["service"]["pipelines"]["traces"] == {"receivers": ["otlp"], "exporters": ["load_balancing"]}
+    assert balancing["retry_on_failure"]["enabled"] and balancing["sending_queue"]["enabled"]
+    assert made["service"]["pipelines"]["traces"] == {
+        "receivers": ["otlp"],
+        "processors": ["memory_limiter"],
+        "exporters": ["load_balancing"],
+    }
 
 
 @pytest.mark.parametrize(("samplers", "port"), [("dns:samplers.local", "4317"), ("dns:samplers.local:5317", "5317")])
@@ -136,10 +140,26 @@ def test_the_samplers_may_be_all_addresses_of_a_name(samplers: str, port: str) -
     [
         ("jaeger:4317", {"otlp_grpc": {"endpoint": "jaeger:4317", "tls": {"insecure": True}}}),
         ("https://collect.example/otlp", {"otlp_http": {"endpoint": "https://collect.example/otlp"}}),
+        (
+            "dns:tempo.local, http://b:4318",
+            {
+                "otlp_grpc/1": {
+                    "endpoint": "dns:///tempo.local:4317",
+                    "balancer_name": "round_robin",
+                    "tls": {"insecure": True},
+                },
+                "otlp_http/2": {"endpoint": "http://b:4318"},
+            },
+        ),
     ],
 )
 def test_kept_traces_go_to_the_endpoint(endpoint: str, exporters: dict[str, Any]) -> None:
     made = yaml.safe_load(collector.sampler((), endpoint))
+    for exporter in made["exporters"].values():
+        queue = exporter.pop("sending_queue")
+        # What can't hold one batch would never send any.
+        assert queue["sizer"] == queue["batch"]["sizer"] and queue["batch"]["max_size"] < queue["queue_size"]
+        assert queue["batch"]["max_size"] < 4 << 20  # a receiver's bound
     assert made["exporters"] == exporters
     assert made["service"]["pipelines"]["traces"]["exporters"] == list(exporters)
 
@@ -152,7 +172,7 @@ def test_samplers_that_are_no_addresses_are_refused(samplers: str) -> None:
 
 @pytest.mark.parametrize("endpoint", ["", "backend", "ftp://x:1", "https://", "a:b"])
 def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
-    with pytest.raises(ConfigurationError, match="use host:port, or an http:// or https:// URL"):
+    with pytest.raises(ConfigurationError, match="use host:port, dns:NAME, or an http:// or https:// URL"):
         collector.sampler((), endpoint)
 
 
@@ -160,6 +180,73 @@ def test_secrets_of_an_endpoint_are_not_printed() -> None:
     with pytest.raises(ConfigurationError) as refused:
         collector.sampler((), "https://user:hunter2@collect.example/?key=hunter3")
     assert "hunter" not in str(refused.value)
+
+
+# --- beside the two tiers
+
+
+def test_an_agent_sends_everything_on() -> None:
+    made = yaml.safe_load(collector.agent("dns:load-balancer.tracing"))
+    assert made["exporters"]["otlp_grpc"]["endpoint"] == "dns:///load-balancer.tracing:4317"
+    assert list(made["processors"]) == made["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter"]
+
+
+ROLES = {
+    "agent": lambda hosting: collector.agent("a:1", hosting),
+    "load-balancer": lambda hosting: collector.load_balancer("a:1,b:1", hosting),
+    "sampler": lambda hosting: collector.sampler((), "a:1", hosting=hosting),
+    "jaeger": collector.jaeger,
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_surrounds_a_process_is_there_when_asked_for_and_only_then(role: str) -> None:
+    plain = yaml.safe_load(ROLES[role](collector.Hosting()))
+    made = yaml.safe_load(ROLES[role](collector.Hosting("0.0.0.0:13133", "0.0.0.0:8888", "/data", 123)))
+    assert set(made["service"]["extensions"]) == set(made["extensions"])
+    health = made["extensions"].get("health_check") or made["extensions"]["healthcheckv2"]["http"]
+    assert health["endpoint"] == "0.0.0.0:13133"
+    (reader,) = made["service"]["telemetry"]["metrics"]["readers"]
+    assert reader == {"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": 8888}}}}
+    assert "telemetry" not in plain["service"]
+    if role == "jaeger":
+        (backend,) = made["extensions"]["jaeger_storage"]["backends"].values()
+        assert backend["badger"]["directories"] == {"keys": "/data/keys", "values": "/data/values"}
+        assert list(plain["extensions"]["jaeger_storage"]["backends"].values()) == [{"memory": {"max_traces": 100000}}]
+        return
+    assert "extensions" not in plain
+    (exporter,) = made["exporters"].values()
+    assert exporter["sending_queue"]["storage"] == "file_storage" and exporter["sending_queue"]["queue_size"] == 123
+    assert made["extensions"]["file_storage"] == {"directory": "/data"}
+    (exporter,) = plain["exporters"].values()
+    assert "storage" not in exporter["sending_queue"]
+
+
+def test_what_waits_on_disk_is_not_given_up() -> None:
+    made = yaml.safe_load(collector.agent("a:1", collector.Hosting(data_dir="/data")))
+    assert made["exporters"]["otlp_grpc"]["retry_on_failure"] == {"max_elapsed_time": "0s"}
+
+
+def test_tempo_keeps_traces_in_its_folder_and_needs_one() -> None:
+    made = yaml.safe_load(collector.tempo(collector.Hosting(data_dir="/data/")))
+    assert made["storage"]["trace"]["local"] == {"path": "/data/blocks"}
+    with pytest.raises(ConfigurationError, match="use --data-dir"):
+        collector.tempo(collector.Hosting())
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("field", "option"), [("health", "--health"), ("metrics", "--metrics")])
+def test_addresses_that_are_none_are_refused(role: str, field: str, option: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"use host:port for {option}"):
+        ROLES[role](collector.Hosting(**{field: "8888"}))
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(30.0, "30s"), (1.5, "1.5s"), (0.001, "0.001s")])
+def test_the_wait_and_the_traces_are_those_that_were_given(seconds: float, written: str) -> None:
+    made = yaml.safe_load(collector.sampler((), "a:1", decision_wait=seconds, num_traces=7000))
+    tail_sampling = made["processors"]["tail_sampling"]
+    assert tail_sampling["decision_wait"] == written and tail_sampling["num_traces"] == 7000
+    assert min(tail_sampling["decision_cache"].values()) > 7000
 
 
 # --- the real one

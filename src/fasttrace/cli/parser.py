@@ -92,6 +92,17 @@ def _rate(text: str) -> float:
     return rate
 
 
+def _amount(text: str) -> float:
+    """A number above 0."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return amount
+
+
 def _seconds(text: str) -> float:
     """A time in seconds."""
     try:
@@ -189,6 +200,7 @@ def build_parser() -> Parser:
     _add_bench(commands)
     _add_sampling(commands)
     _add_collector_config(commands)
+    _add_sizing(commands)
     parser.command_names = list(commands.choices)
     return parser
 
@@ -497,15 +509,22 @@ def _add_collector_config(commands: Any) -> None:
         commands, "collector-config", "print an OpenTelemetry Collector configuration with your tail rules", spool=False
     )
     config.add_argument(
+        "--tier",
+        choices=("agent", "load-balancer", "sampler", "both", "jaeger", "tempo"),
+        default="both",
+        help="a Collector beside the applications, the first tier, the second, both of these (the default), or a store",
+    )
+    config.add_argument(
         "--tail",
         metavar="RULES",
         help="such as latency=2s,error,baseline=1%% (default: FASTTRACE_TAIL, or the usual ones)",
     )
     config.add_argument(
         "--endpoint",
-        default="backend:4317",
         metavar="URL",
-        help="where kept traces go: host:port for OTLP/gRPC without TLS, or an http:// or https:// URL for OTLP/HTTP",
+        help="where an agent sends spans (default: load-balancer:4317), a sampler kept traces (default: backend:4317): "
+        "host:port for OTLP/gRPC without TLS, dns:NAME for all addresses of a name, an http:// or https:// URL for "
+        "OTLP/HTTP; several with commas between",
     )
     config.add_argument(
         "--samplers",
@@ -514,11 +533,67 @@ def _add_collector_config(commands: Any) -> None:
         help="the second tier, host:port with commas between, or dns:NAME for all addresses of a name",
     )
     config.add_argument(
-        "--tier",
-        choices=("load-balancer", "sampler", "both"),
-        default="both",
-        help="which of the two documents (default: both)",
-    )
-    config.add_argument(
         "--keep-sampled", action="store_true", help="keep what a head sampler has chosen; see the comment in the output"
     )
+    config.add_argument(
+        "--decision-wait",
+        type=_time,
+        default=30.0,
+        metavar="TIME",
+        help="from the first span of a trace to its decision (default: 30s)",
+    )
+    config.add_argument(
+        "--num-traces",
+        type=_count,
+        default=50_000,
+        metavar="N",
+        help="traces that wait in one sampler, at most (default: 50000; see `fasttrace sizing`)",
+    )
+    config.add_argument(
+        "--data-dir", metavar="DIR", help="a folder for spans that wait, in a store for traces (default: in memory)"
+    )
+    config.add_argument(
+        "--queue-size",
+        type=_size,
+        metavar="SIZE",
+        help="spans that wait for one receiver (default: 100MB in memory, 1GB in a folder)",
+    )
+    config.add_argument("--health", metavar="HOST:PORT", help="answer probes there (default: nowhere)")
+    config.add_argument(
+        "--metrics", metavar="HOST:PORT", help="its own figures for Prometheus (default: localhost:8888)"
+    )
+
+
+def _add_sizing(commands: Any) -> None:
+    sizing = _command(commands, "sizing", "count the Collectors, their memory and disks for a load", spool=False)
+    sizing.add_argument(
+        "--spans", type=_amount, required=True, metavar="N", help="spans per second, of all applications"
+    )
+    sizing.add_argument(
+        "--spans-per-trace", type=_amount, default=20.0, metavar="N", help="spans of a trace, the mean (default: 20)"
+    )
+    sizing.add_argument(
+        "--span-bytes", type=_count, default=300, metavar="N", help="bytes of an encoded span, the mean (default: 300)"
+    )
+    sizing.add_argument("--nodes", type=_count, default=3, metavar="N", help="machines with an agent (default: 3)")
+    sizing.add_argument(
+        "--decision-wait",
+        type=_time,
+        default=30.0,
+        metavar="TIME",
+        help="from the first span of a trace to its decision (default: 30s)",
+    )
+    sizing.add_argument(
+        "--kept",
+        type=_share,
+        default=0.05,
+        metavar="RATIO",
+        help="share of spans that the tail rules keep (default: 5%%)",
+    )
+    sizing.add_argument(
+        "--outage", type=_time, default=600.0, metavar="TIME", help="how long spans wait on disk (default: 10m)"
+    )
+    sizing.add_argument(
+        "--sampler-memory", type=_size, default=2 << 30, metavar="SIZE", help="memory of one sampler (default: 2GiB)"
+    )
+    sizing.add_argument("--json", action="store_true", help="a JSON object")
