@@ -2,7 +2,7 @@
 
 A test says with ``@pytest.mark.engines(name, ..., tested="what it proves")`` which peers it is about. It runs when the
 marker ``interop`` or this folder is asked for, as ``scripts/interop`` does. What passed is written to the file that
-FASTTRACE_INTEROP_RECORD names.
+INTEROP_RECORD names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from recipes._peer import MissingError
 
 HERE = Path(__file__).parent
 StartPeer = Callable[..., _running.Running]
-MARK = "FASTTRACE_INTEROP_SESSION"
+MARK = "INTEROP_SESSION"
 SESSION = uuid.uuid4().hex
 ALIVE: list[_running.Running] = []
 STARTED: set[str] = set()
@@ -62,7 +62,7 @@ def _nothing_stays() -> Iterator[None]:
 
 
 def _missing(name: str, why: str) -> None:
-    promised = os.environ.get("FASTTRACE_PEERS_PROMISED", "")
+    promised = os.environ.get("INTEROP_PROMISED", "")
     if promised == "all" or (promised and load(name).promised):
         pytest.fail(f"a peer that was promised is missing: {why}")
     pytest.skip(why)
@@ -153,6 +153,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    path = os.environ.get("FASTTRACE_INTEROP_RECORD")
+    path = os.environ.get("INTEROP_RECORD")
     if path:
         Path(path).write_text(json.dumps(RECORD, indent=1) + "\n")

@@ -62,7 +62,7 @@ def page(results: list[dict[str, str]]) -> str:
     cores: dict[tuple[str, str, str, str], list[str]] = {}
     for row in results:
         key = (load(row["engine"]).summary, row["version"], row["tested"], row["test"])
-        cores.setdefault(key, []).append(row["core"] or "the default")
+        cores.setdefault(key, []).append(row["core"] or "–")
     lines = [
         f"| {engine} | {version} | {tested} | {', '.join(sorted(found))} | `{test}` |\n"
         for (engine, version, tested, test), found in sorted(cores.items())

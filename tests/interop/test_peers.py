@@ -43,6 +43,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Peer:
     monkeypatch.setenv("FASTTRACE_PEERS", str(tmp_path / "cache"))
     monkeypatch.setattr("recipes._running.load", lambda name: peer)
     monkeypatch.setattr("recipes._store.load", lambda name: peer)
+    monkeypatch.setattr(_running, "GRACE_SECONDS", 0.1)
     return peer
 
 
@@ -66,7 +67,7 @@ def test_a_peer_and_its_children_end_when_the_tests_are_killed(tmp_path: Path) -
     port = _running.free_ports(["main"])["main"]
     program = (
         "import subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-I', {keeper!r}, sys.executable, '-c', {SERVER!r}, '127.0.0.1', '{port}'],"
+        f"subprocess.Popen([sys.executable, '-I', {keeper!r}, '0.1', sys.executable, '-c', {SERVER!r}, '127.0.0.1', '{port}'],"
         " stdin=subprocess.PIPE, start_new_session=True)\n"
         "time.sleep(600)\n"
     )

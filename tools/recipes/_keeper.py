@@ -1,7 +1,7 @@
-"""Runs a peer for as long as its parent lives: ``python _keeper.py COMMAND...``, in a process group of its own.
+"""Runs a peer for as long as its parent lives: ``python _keeper.py SECONDS COMMAND...``, in a process group of its own.
 
 Its standard input is a pipe that nobody writes to. When that ends, because it was closed or because the parent is gone,
-however it went, the whole group ends.
+however it went, the whole group ends: it is asked to, and killed after so many seconds.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import subprocess
 import sys
 import time
 
-GRACE_SECONDS = 2.0
-
 
 def main() -> int:
     """The exit code of the command; the group is killed on the way out."""
@@ -23,13 +21,14 @@ def main() -> int:
     # A handler, not SIG_IGN, which the peer would inherit.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    grace = float(sys.argv[1])
+    child = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
     gone = os.pidfd_open(child.pid)
     ready, _, _ = select.select([0, gone], [], [])
     if gone not in ready:
         os.killpg(0, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        select.select([gone], [], [], GRACE_SECONDS)
+        deadline = time.monotonic() + grace
+        select.select([gone], [], [], grace)
         # The peer's own children may take a moment longer.
         while len(_members()) > 1 and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -18,6 +18,8 @@ from recipes._store import folder_of, reason_missing
 
 _KEEPER = Path(__file__).with_name("_keeper.py")
 _READY_SECONDS = 60.0
+# For what a peer does before it ends, such as sending what it has.
+GRACE_SECONDS = 20.0
 _TRIES = 3
 _SHOWN_CHARACTERS = 6000
 # They would override the certificates that a test gives to the programs.
@@ -65,7 +67,7 @@ class Running:
         return self.log()[-_SHOWN_CHARACTERS:]
 
     def stop(self) -> None:
-        """End the whole group: asked first, killed after some seconds."""
+        """End the whole group: asked first, killed after GRACE_SECONDS."""
         if self.process.stdin is not None:
             self.process.stdin.close()  # the keeper's sign
         elif self.process.poll() is None:
@@ -91,8 +93,9 @@ def start(
 ) -> Running:
     """The peer, once it is ready. Raises MissingError when it is not installed, FailedError when it does not start.
 
-    A ``detached`` one outlives this process. ``work`` is an empty folder for its files; ``ports`` are chosen ones
-    instead of any that are free; ``options`` are the recipe's.
+    ``work`` is an empty folder for its files. ``ports`` are chosen ones instead of any that are free, ``more_ports``
+    free ones for the caller, for which nobody waits. A ``detached`` peer outlives this process. ``options`` are the
+    recipe's.
     """
     reason = reason_missing(name)
     if reason is not None:
@@ -104,7 +107,7 @@ def start(
         running = _spawn(name, place, {**peer.environment, **(environment or {})}, detached)
         deadline = time.monotonic() + _READY_SECONDS
         while running.process.poll() is None and time.monotonic() < deadline:
-            if peer.ready(chosen) and running.process.poll() is None:
+            if peer.ready({port: chosen[port] for port in peer.ports}) and running.process.poll() is None:
                 return running
             time.sleep(0.02)
         running.stop()
@@ -117,7 +120,7 @@ def start(
 def _spawn(name: str, place: Place, environment: Mapping[str, str], detached: bool) -> Running:
     command = load(name).command(place)
     if not detached:
-        command = [sys.executable, "-I", "-S", str(_KEEPER), *command]
+        command = [sys.executable, "-I", "-S", str(_KEEPER), str(GRACE_SECONDS), *command]
     log_file = place.work / f"{name}.log"
     variables = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
     variables.update({f"PORT_{port.upper()}": str(number) for port, number in place.ports.items()})

@@ -38,10 +38,16 @@ def _install(into: Path) -> None:
 
 
 def _command(place: Place) -> list[str]:
-    """``config`` is the configuration's text, in which ``${env:PORT_GRPC}`` and the like are ports."""
-    config = place.work / "otelcol.yaml"
-    config.write_text(place.options.get("config", CONFIG))
-    return [str(place.folder / "otelcol"), "--config", str(config)]
+    """``config`` is the configuration's text, in which ``${env:PORT_GRPC}`` and the like are ports.
+
+    ``overlay`` is another, whose settings win.
+    """
+    command = [str(place.folder / "otelcol")]
+    for name, text in (("config", place.options.get("config", CONFIG)), ("overlay", place.options.get("overlay"))):
+        if text is not None:
+            (place.work / f"{name}.yaml").write_text(text)
+            command += ["--config", str(place.work / f"{name}.yaml")]
+    return command
 
 
 PEER = Peer(
