@@ -13,6 +13,9 @@ import pytest
 import telling
 import trustme
 from otlp_json import attributes_of, spans_of, wait_for
+from recipes import _running
+
+from fasttrace import StatusCode
 
 HERE = Path(__file__).parent
 # opentelemetry-proto, SpanFlags: sampled, of a random trace id, and that the parent is, or is not, of another process.
@@ -187,6 +190,50 @@ def test_mutual_tls(guarded: Any, certificates: Path, protocol: str, impl: str, 
     ids = {span_id for _, span_id in told["ids"]}
     _check([span for span in spans if span["spanId"] in ids], told)
     _check([span for span in spans if span["spanId"] not in ids], refused)
+
+
+@pytest.mark.engines(
+    "otelcol", tested="Zipkin's JSON by its receiver: what Zipkin has a place for is as it was recorded"
+)
+def test_zipkin_s_json_is_read_by_the_collector(start_peer: Any, impl: str) -> None:
+    otlp = CONFIG[CONFIG.index("  otlp:") : CONFIG.index("exporters:")]
+    config = CONFIG.replace(otlp, "  zipkin:\n    endpoint: 127.0.0.1:${env:PORT_HTTP}\n").replace("[otlp]", "[zipkin]")
+    collector = start_peer(
+        "otelcol", config=config, ports={"grpc": (port := _running.free_ports(["one"])["one"]), "http": port}
+    )
+    told = _tell(
+        "http://127.0.0.1:9",
+        "http",
+        impl,
+        OTEL_TRACES_EXPORTER="zipkin",
+        OTEL_EXPORTER_ZIPKIN_ENDPOINT=f"http://127.0.0.1:{collector.port}/api/v2/spans",
+    )
+    _check_accounts(told)
+    found = {span["spanId"]: span for span in wait_for(collector.folder / "spans.json", len(telling.SPANS))}
+    for index, said in enumerate(telling.SPANS):
+        trace_id, span_id = told["ids"][index]
+        span = found[span_id]
+        parent = told["ids"][said["parent"]][1] if "parent" in said else "a7" * 8 if "remote" in said else ""
+        assert (span["traceId"], span.get("parentSpanId", "")) == (trace_id, parent)
+        # INTERNAL is no kind of Zipkin's.
+        assert (span["name"], span.get("kind", 1)) == (said["name"], said["kind"].value + 1)
+        start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+        assert start == _microseconds(telling.start_ns(index)) * 1000
+        assert (end - start) // 1000 == max(1, _microseconds(telling.end_ns(index) - telling.start_ns(index)))
+        assert span["resource"]["service.name"] == "telling"
+        assert span["scope"]["name"] == telling.SCOPE[0]
+        attributes = attributes_of(span.get("attributes", []))
+        texts = {key: value for key, value in said.get("attributes", {}).items() if isinstance(value, str)}
+        assert texts == {key: attributes[key] for key in texts}
+        assert len(span.get("events", [])) == len(said.get("events", []))
+        # Its receiver has names of its own for otel.status_code, and knows errors by their tag.
+        failed = said.get("status", (None, ""))[0] is StatusCode.ERROR
+        assert span.get("status", {}).get("code", 0) == (StatusCode.ERROR.value if failed else 0)
+
+
+def _microseconds(ns: int) -> int:
+    """The nearest whole number of them."""
+    return (ns + 500) // 1000
 
 
 LIMITED = """\
