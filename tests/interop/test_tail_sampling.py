@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from otlp_json import spans_of
 
+import fasttrace
+from fasttrace.export import OTLPExporter
+
 HERE = Path(__file__).parent
 TRACES = 2000
 SPANS_OF_A_TRACE = 4
@@ -134,3 +137,66 @@ def _trade(balancer: Any, folder: Path) -> dict[str, set[str]]:
         kind, trace_id = line.split()
         kinds.setdefault(kind, set()).add(trace_id)
     return kinds
+
+
+EVERY_RULE = (
+    "latency=2s,error,http_5xx,exception,attribute=tier:gold|silver,attribute=flag:true,attribute=count:1..5,"
+    'attribute=score:..-2.5,attribute=seen,attribute=mixed:7|"eight"|false,attribute="odd \\"key\\", ü":x,'
+    "rare=10/60s,percentile=0.99,baseline=0%"
+)
+
+
+@pytest.mark.engines(
+    "otelcol", tested="every tail rule, as `fasttrace collector-config` puts it, keeps what it names and nothing else"
+)
+def test_every_rule_keeps_the_traces_that_it_names(start_peer: Any) -> None:
+    backend = start_peer("otelcol", config=BACKEND)
+    endpoint = f"127.0.0.1:{backend.ports['grpc']}"
+    config = _printed("--tier", "sampler", "--tail", EVERY_RULE, "--endpoint", endpoint)
+    sampler = start_peer("otelcol", config=config, overlay=HERE_AND_NOW + SOON)
+    exporter = OTLPExporter(f"http://127.0.0.1:{sampler.ports['http']}/v1/traces")
+    provider = fasttrace.TracerProvider(service_name="shop", exporter=exporter, undelivered_dir="none")
+    wanted = _send(provider.get_tracer("tests"))
+    assert provider.shutdown(timeout=30)
+    for peer in (sampler, backend):
+        peer.stop()
+    kept = {span["name"] for span in spans_of(backend.folder / "one.json")}
+    assert kept == {part for name in wanted for part in (name, f"child of {name}")}
+    assert "deprecated" not in sampler.log()
+
+
+def _send(tracer: fasttrace.Tracer) -> set[str]:
+    """Traces of two spans, and the names of those that a rule asks for."""
+    wanted = set()
+    start = time.time_ns() - 10_000_000_000
+
+    def trace(name: str, keep: bool, seconds: float = 0.1, **options: Any) -> None:
+        root = tracer.start_span(name, context=fasttrace.Context(), start_time=start)
+        child = tracer.start_span(f"child of {name}", context=root, start_time=start, attributes=options.get("has"))
+        if options.get("error"):
+            child.set_status(fasttrace.StatusCode.ERROR)
+        if options.get("raised"):
+            child.record_exception(ValueError("x"))
+        child.end(start + int(seconds * 1e9))
+        root.end(start + int(seconds * 1e9))
+        if keep:
+            wanted.add(name)
+
+    trace("slow", True, seconds=2.5)
+    trace("not slow", False, seconds=1.9)
+    trace("failed", True, error=True)
+    trace("raised", True, raised=True)
+    for key, keep, refuse in (
+        ("http.response.status_code", (500, 599), (404, 600)),
+        ("tier", ("gold", "silver"), ("tin", 5)),
+        ("flag", (True,), (False, "true")),
+        ("count", (1, 5), (0, 6, "3")),
+        ("score", (-2.5, -7), (-2.4, 0)),
+        ("seen", (0, "", False), ()),
+        ("mixed", (7, "eight", False), (8, "7", True)),
+        ('odd "key", ü', ("x",), ("y",)),
+        ("fasttrace.keep_reason", ("latency",), ()),
+    ):
+        for value in (*keep, *refuse):
+            trace(f"{key}={value!r}", value in keep and type(value) in map(type, keep), has={key: value})
+    return wanted
