@@ -55,10 +55,11 @@ INSTRUMENTATIONS = (
 )
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
-# Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, and by setup.py.
+# Read elsewhere: by the core's dispatcher, by what `fasttrace run` starts, by setup.py and tools/peers.
 _READ_ELSEWHERE = (
     "FASTTRACE_IMPL",
     "FASTTRACE_RUN_ANNOUNCE",
+    "FASTTRACE_PEERS",
     "FASTTRACE_BUILD",
     "FASTTRACE_BUILD_TRACE",
     "FASTTRACE_BUILD_ANNOTATE",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from receiving import Receiver, free_port
 
 from fasttrace._core.types import SpanKind
 from fasttrace.demo import SERVICES
@@ -232,6 +233,38 @@ def test_the_page_is_there_as_long_as_the_shop_is_open(tmp_path: Path) -> None:
             process.kill()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(page, timeout=30)
+
+
+def test_a_receiver_gets_every_span_that_the_spool_has(tmp_path: Path, receiver: Receiver) -> None:
+    run = subprocess.run(
+        command("--requests", "4", "--exit", "--spool", str(tmp_path), "--endpoint", receiver.base),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment(),
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert f" and {receiver.base}" in run.stdout.splitlines()[1]
+    written = sorted(span.span_id for span in Store(tmp_path).spans())
+    assert len(written) > 4
+    assert sorted(receiver.span_ids(len(written))) == written
+
+
+def test_a_receiver_that_does_not_answer_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    run = subprocess.run(
+        command("--spool", str(tmp_path), "--endpoint", endpoint),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert f"no spans can be sent ({endpoint}" in run.stderr and "leave --endpoint out" in run.stderr
+    assert services_of(tmp_path) == []
 
 
 def test_port_in_use_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:

@@ -166,6 +166,21 @@ JAEGER = {
 }  # fmt: skip
 
 
+def test_lists_for_jaeger_are_text_with_every_letter_as_it_is() -> None:
+    one = traces.checkout()[0]
+    one.attributes = {"names": ["ü", "子"]}
+    (found,) = json.loads(written("jaeger", [one]))["data"][0]["spans"]
+    assert found["tags"][0] == {"key": "names", "type": "string", "value": '["ü","子"]'}
+
+
+def test_what_jaeger_gets_takes_the_whole_microseconds_between_start_and_end() -> None:
+    """As Jaeger reckons itself: not the difference of two times that were each cut."""
+    one = traces.checkout()[0]
+    one.start_time_ns, one.end_time_ns = 10_000_999, 10_002_001
+    (found,) = json.loads(written("jaeger", [one]))["data"][0]["spans"]
+    assert (found["startTime"], found["duration"]) == (10_000, 1)
+
+
 def test_jaeger_s_own_file_is_read() -> None:
     for document in (JAEGER, JAEGER["data"][0]):  # type: ignore[index]
         entry, query = read(json.dumps(document, indent=2).encode())

@@ -1,24 +1,15 @@
-"""The Collector's configuration: valid YAML, the same rules, and what the real Collector makes of it where it is."""
+"""The Collector's configuration: valid YAML, and the same rules; tests/interop has the real Collector."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import time
-import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from receiving import Receiver, free_port
 
-import fasttrace
 from fasttrace.errors import ConfigurationError
-from fasttrace.export import OTLPExporter
 from fasttrace.sampling import collector, tail
 
 KEPT = {"name": "fasttrace: kept already", "type": "string_attribute"}
@@ -247,90 +238,3 @@ def test_the_wait_and_the_traces_are_those_that_were_given(seconds: float, writt
     tail_sampling = made["processors"]["tail_sampling"]
     assert tail_sampling["decision_wait"] == written and tail_sampling["num_traces"] == 7000
     assert min(tail_sampling["decision_cache"].values()) > 7000
-
-
-# --- the real one
-
-OTELCOL = os.environ.get("OTELCOL") or shutil.which("otelcol-contrib")
-RULES = (
-    "latency=2s,error,http_5xx,exception,attribute=tier:gold|silver,attribute=flag:true,attribute=count:1..5,"
-    'attribute=score:..-2.5,attribute=seen,attribute=mixed:7|"eight"|false,attribute="odd \\"key\\", ü":x,'
-    "rare=10/60s,percentile=0.99,baseline=0%"
-)
-
-
-@pytest.mark.skipif(not OTELCOL, reason="no otelcol-contrib on the PATH, nor in OTELCOL")
-def test_the_real_collector_keeps_the_traces_that_the_rules_name(receiver: Receiver, tmp_path: Path) -> None:
-    assert OTELCOL
-    made = yaml.safe_load(collector.sampler(tail.plan(RULES).rules, receiver.base))
-    port = free_port()
-    made["receivers"]["otlp"]["protocols"] = {"http": {"endpoint": f"127.0.0.1:{port}"}}
-    made["processors"]["tail_sampling"]["decision_wait"] = "1s"
-    made["exporters"]["otlp_http"]["compression"] = "none"  # oteltap takes no other
-    made["service"]["telemetry"] = {"metrics": {"level": "none"}}
-    file = tmp_path / "collector.yaml"
-    file.write_text(yaml.safe_dump(made))
-    with open(tmp_path / "log", "wb") as log:
-        process = subprocess.Popen([OTELCOL, "--config", str(file)], stdout=log, stderr=log)
-    try:
-        _wait(f"http://127.0.0.1:{port}/v1/traces", process, tmp_path / "log")
-        provider = fasttrace.TracerProvider(
-            service_name="shop", exporter=OTLPExporter(f"http://127.0.0.1:{port}/v1/traces"), undelivered_dir="none"
-        )
-        wanted = _send(provider.get_tracer("tests"))
-        assert provider.shutdown(timeout=30)
-        kept = {line[3] for line in receiver.spans(2 * len(wanted))}
-    finally:
-        process.terminate()
-        process.wait(30)
-    assert kept == {part for name in wanted for part in (name, f"child of {name}")}
-    assert "deprecated" not in (tmp_path / "log").read_text()
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-        try:
-            request = urllib.request.Request(url, b"", {"content-type": "application/x-protobuf"})
-            urllib.request.urlopen(request, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-
-
-def _send(tracer: fasttrace.Tracer) -> set[str]:
-    """Traces of two spans, and the names of those that a rule asks for."""
-    wanted = set()
-    start = time.time_ns() - 10_000_000_000
-
-    def trace(name: str, keep: bool, seconds: float = 0.1, **options: Any) -> None:
-        root = tracer.start_span(name, context=fasttrace.Context(), start_time=start)
-        child = tracer.start_span(f"child of {name}", context=root, start_time=start, attributes=options.get("has"))
-        if options.get("error"):
-            child.set_status(fasttrace.StatusCode.ERROR)
-        if options.get("raised"):
-            child.record_exception(ValueError("x"))
-        child.end(start + int(seconds * 1e9))
-        root.end(start + int(seconds * 1e9))
-        if keep:
-            wanted.add(name)
-
-    trace("slow", True, seconds=2.5)
-    trace("not slow", False, seconds=1.9)
-    trace("failed", True, error=True)
-    trace("raised", True, raised=True)
-    for key, keep, refuse in (
-        ("http.response.status_code", (500, 599), (404, 600)),
-        ("tier", ("gold", "silver"), ("tin", 5)),
-        ("flag", (True,), (False, "true")),
-        ("count", (1, 5), (0, 6, "3")),
-        ("score", (-2.5, -7), (-2.4, 0)),
-        ("seen", (0, "", False), ()),
-        ("mixed", (7, "eight", False), (8, "7", True)),
-        ('odd "key", ü', ("x",), ("y",)),
-        ("fasttrace.keep_reason", ("latency",), ()),
-    ):
-        for value in (*keep, *refuse):
-            trace(f"{key}={value!r}", value in keep and type(value) in map(type, keep), has={key: value})
-    return wanted

@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
         concurrency=arguments.concurrency,
         rate=arguments.rate,
         port=arguments.port,
+        endpoint=arguments.endpoint,
         exit_after=arguments.exit,
         serve=arguments.serve,
     ).run()

@@ -228,6 +228,9 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument(
         "--port", type=_port, default=0, metavar="PORT", help="the gateway's port (default: any free one)"
     )
+    demo.add_argument(
+        "--endpoint", metavar="URL", help="send the spans to an OTLP/HTTP receiver, too, such as http://localhost:4318"
+    )
 
 
 _RUN_EXAMPLES = """\

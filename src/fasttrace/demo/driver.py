@@ -14,12 +14,14 @@ import httpx
 
 from fasttrace._version import __version__
 from fasttrace.demo import READY_PATH
+from fasttrace.demo.copying import receiver
 from fasttrace.demo.live import Live
 from fasttrace.demo.load import Answer, wave
 from fasttrace.demo.page import Page
 from fasttrace.demo.processes import DemoError, Shop
-from fasttrace.errors import SpoolError
+from fasttrace.errors import ExportError, SpoolError
 from fasttrace.export import SpoolExporter
+from fasttrace.export.base import masked
 from fasttrace.local.diagnosis import diagnose
 from fasttrace.local.index import Index
 from fasttrace.local.model import Trace, group_traces
@@ -29,6 +31,7 @@ from fasttrace.local.terminal import QUIET, Pen, pen_for, print_lines
 from fasttrace.local.text import format_duration, plural
 
 READY_SECONDS = 30.0
+PROBE_SECONDS = 5.0
 # An idle laptop should stay quiet: after the verdict the waves go on, slower and with pauses.
 RATE_AFTER_VERDICT = 10.0
 BETWEEN_WAVES_SECONDS = 3.0
@@ -39,8 +42,8 @@ class Demo:
 
     ``spool`` is a directory or None for the default, ``requests`` how many are sent before the
     verdict, ``concurrency`` how many are in flight at the peak, ``rate`` the most per second or None,
-    ``port`` the gateway's or 0 for any, ``exit_after`` whether to end after the verdict, ``serve`` whether to
-    show the page meanwhile.
+    ``port`` the gateway's or 0 for any, ``endpoint`` the base URL of an OTLP/HTTP receiver that gets the spans, too, or
+    None, ``exit_after`` whether to end after the verdict, ``serve`` whether to show the page meanwhile.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Demo:
         concurrency: int = 32,
         rate: float | None = None,
         port: int = 0,
+        endpoint: str | None = None,
         exit_after: bool = False,
         serve: bool = False,
     ) -> None:
@@ -59,6 +63,7 @@ class Demo:
         self.concurrency = concurrency
         self.rate = rate
         self.port = port
+        self.endpoint = endpoint
         self.exit_after = exit_after
         self.serve = serve
         self.answers: list[Answer] = []
@@ -72,9 +77,12 @@ class Demo:
     def run(self) -> int:
         """Run to the end, Ctrl-C or SIGTERM, and return the exit code; the services are stopped in every case."""
         _must_be_writable(self.store)
-        shop = Shop(self.store.directory.resolve(), self.port)
+        if self.endpoint is not None:
+            _must_answer(self.endpoint)
+        shop = Shop(self.store.directory.resolve(), self.port, self.endpoint)
         self._say(f"fasttrace {__version__} · a shop of {plural(len(shop.ports), 'service')} on this machine", "bold")
-        self._say(f"gateway at {shop.url('gateway')}/checkout · spans go to {self.store.label}")
+        copies = f" and {masked(self.endpoint)}" if self.endpoint is not None else ""
+        self._say(f"gateway at {shop.url('gateway')}/checkout · spans go to {self.store.label}{copies}")
         with ExitStack() as stack:
             if self.serve:
                 self._page = stack.enter_context(Page(shop.spool)).url
@@ -202,6 +210,18 @@ async def _until_ready(shop: Shop) -> None:
                             f"the {name} service did not answer within {READY_SECONDS:.0f} s: is the machine very busy?"
                         ) from None
                     await asyncio.sleep(0.05)
+
+
+def _must_answer(endpoint: str) -> None:
+    exporter = receiver(endpoint)
+    try:
+        exporter.probe(PROBE_SECONDS)
+    except ExportError as error:
+        raise DemoError(
+            f"no spans can be sent ({error}): start an OTLP/HTTP receiver there, or leave --endpoint out"
+        ) from None
+    finally:
+        exporter.shutdown(0)
 
 
 def _must_be_writable(store: Store) -> None:

@@ -26,12 +26,13 @@ class DemoError(FasttraceError):
 class Shop:
     """The running services. ``ports`` has the port of each; use as a context manager.
 
-    ``port`` is the gateway's, 0 for any free one; the others always take free ones. Raises DemoError
-    when the port is taken.
+    ``port`` is the gateway's, 0 for any free one; the others always take free ones. ``endpoint`` is the base URL of an
+    OTLP/HTTP receiver that gets the spans, too. Raises DemoError when the port is taken.
     """
 
-    def __init__(self, spool: Path, port: int = 0) -> None:
+    def __init__(self, spool: Path, port: int = 0, endpoint: str | None = None) -> None:
         self.spool = spool
+        self.endpoint = endpoint
         self.ports: dict[str, int] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._errors: dict[str, IO[bytes]] = {}
@@ -66,6 +67,8 @@ class Shop:
         command = [sys.executable, "-P", "-m", "fasttrace.demo.service", name, "--spool", str(self.spool)]
         for peer in PEERS.get(name, ()):
             command += ["--peer", f"{peer}={self.url(peer)}"]
+        if self.endpoint is not None:
+            command += ["--endpoint", self.endpoint]
         inherited: tuple[int, ...] = ()
         if os.name == "posix":
             # The parent's listening socket: no other program can take the port in between.
@@ -81,7 +84,7 @@ class Shop:
             stdout=subprocess.DEVNULL,
             stderr=self._errors[name],
             pass_fds=inherited,
-            env=_environment(),
+            env=_environment(self.endpoint is not None),
             # Ctrl-C in the terminal is for this process, which then stops the services.
             start_new_session=True,
         )
@@ -139,9 +142,13 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _environment() -> dict[str, str]:
-    """The user's environment without tracing settings: the demo is the same for everyone."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "FASTTRACE_"))}
+def _environment(sending: bool) -> dict[str, str]:
+    """The user's environment without tracing settings, but for how to send: the demo is the same for everyone."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OTEL_", "FASTTRACE_")) or (sending and key.startswith("OTEL_EXPORTER_OTLP_"))
+    }
     if "FASTTRACE_IMPL" in os.environ:
         kept["FASTTRACE_IMPL"] = os.environ["FASTTRACE_IMPL"]
     return kept

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 import fasttrace
 from fasttrace.demo import READY_PATH, SERVICES, inventory, shop
+from fasttrace.demo.copying import CopyingExporter, receiver
 from fasttrace.export import SpoolExporter
 from fasttrace.integrations.asgi import TracingMiddleware
 
@@ -40,11 +41,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fd", type=int, help="an inherited socket that listens already")
     parser.add_argument("--port", type=int, default=0, help="the port to listen on, without --fd")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=URL", help="where another service is")
+    parser.add_argument("--endpoint", metavar="URL", help="an OTLP/HTTP receiver that gets the spans, too")
     arguments = parser.parse_args(argv)
 
+    spool = SpoolExporter(arguments.spool)
     fasttrace.configure(
         service_name=arguments.name,
-        exporter=SpoolExporter(arguments.spool),
+        exporter=spool if arguments.endpoint is None else CopyingExporter(spool, receiver(arguments.endpoint)),
         schedule_delay=SCHEDULE_DELAY_SECONDS,
     )
     peers = dict(peer.split("=", 1) for peer in arguments.peer)

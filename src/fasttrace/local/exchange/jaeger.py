@@ -56,14 +56,13 @@ def _span(span: SpanData, process: str) -> dict[str, Any]:
         "operationName": span.name,
         "references": references,
         "startTime": span.start_time_ns // 1000,
-        "duration": max(0, span.end_time_ns // 1000 - span.start_time_ns // 1000),
+        "duration": max(0, span.end_time_ns - span.start_time_ns) // 1000,
         "tags": _tags(span.attributes) + _tags(_of_span(span)),
         "logs": [
             {"timestamp": event.time_ns // 1000, "fields": _tags({"event": event.name, **event.attributes})}
             for event in span.events
         ],
         "processID": process,
-        "flags": 1,
         "warnings": None,
     }
 
@@ -106,7 +105,7 @@ def _typed(value: Any) -> dict[str, Any]:
         return {"type": "binary", "value": b64encode(value).decode()}
     if isinstance(value, str):
         return {"type": "string", "value": value}
-    text = "" if value is None else json.dumps(value, separators=(",", ":"), default=str)
+    text = "" if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
     return {"type": "string", "value": text}
 
 
