@@ -38,7 +38,7 @@ def command(place: Place) -> list[str]:
 
 
 PEER = Peer(
-    summary="the first hop of a request: makes a span or continues one, in Go",
+    summary="Caddy",
     version=VERSION,
     install=install,
     command=command,

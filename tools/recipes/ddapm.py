@@ -1,4 +1,7 @@
-"""ddapm-test-agent: keeps what it gets by OTLP, whole requests and what it has decoded, for those who ask."""
+"""ddapm-test-agent: keeps what it gets by OTLP, whole requests and what it has decoded, for those who ask.
+
+By HTTP it takes at most 1 MiB.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def command(place: Place) -> list[str]:
 
 
 PEER = Peer(
-    summary="a third decoder of OTLP: takes at most 1 MiB by HTTP, and shows headers and bodies",
+    summary="ddapm-test-agent",
     version=VERSION,
     install=install,
     command=command,

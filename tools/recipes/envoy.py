@@ -36,7 +36,7 @@ def command(place: Place) -> list[str]:
 
 
 PEER = Peer(
-    summary="fails, delays and cuts requests between us and a receiver; a hop that traces",
+    summary="Envoy",
     version=VERSION,
     install=install,
     command=command,

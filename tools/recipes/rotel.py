@@ -1,4 +1,7 @@
-"""rotel, an OpenTelemetry collector in Rust: decodes OTLP by prost, and hands it on encoded anew."""
+"""rotel, an OpenTelemetry collector in Rust: decodes OTLP by prost, and hands it on encoded anew.
+
+It refuses invalid UTF-8, and more than 4 MiB by gRPC with OUT_OF_RANGE.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def command(place: Place) -> list[str]:
 
 
 PEER = Peer(
-    summary="a second decoder of OTLP: refuses invalid UTF-8, and gRPC above 4 MiB by OUT_OF_RANGE",
+    summary="rotel",
     version=VERSION,
     install=install,
     command=command,

@@ -29,7 +29,7 @@ def command(place: Place) -> list[str]:
 
 
 PEER = Peer(
-    summary="the first hop of a request: makes spans or continues a trace, in Go",
+    summary="Traefik",
     version=VERSION,
     install=install,
     command=command,

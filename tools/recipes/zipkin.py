@@ -34,7 +34,7 @@ def command(place: Place) -> list[str]:
 
 
 PEER = Peer(
-    summary="takes v2 JSON and answers what it has understood",
+    summary="Zipkin",
     version=VERSION,
     install=install,
     command=command,
