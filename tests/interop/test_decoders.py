@@ -24,8 +24,8 @@ TRANSPORTS = ("http", "http gzip", "grpc", "grpc gzip")
 
 @pytest.fixture(scope="module")
 def behind_rotel() -> Iterator[Collector]:
-    """Who reads what rotel has understood and encoded anew."""
-    collector = Collector()
+    """Who reads what rotel has understood and encoded anew, in messages as large as it likes."""
+    collector = Collector(options=[("grpc.max_receive_message_length", -1)])
     yield collector
     collector.stop()
 
