@@ -22,7 +22,7 @@ class Program:
         self.port, self.log_file = port, log_file
         with log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(KEEPER), *command],
+                [sys.executable, "-I", "-S", str(KEEPER), str(_running.GRACE_SECONDS), *command],
                 cwd=cwd,
                 env=dict(environment),
                 stdin=subprocess.PIPE,
