@@ -36,7 +36,7 @@ VALUES: dict[str, Any] = {
     "list.int": [1, -2],
     "list.float": [0.5, 2.0],
     "list.flag": [True, False],
-    "map": {"inner": {"deep": [1, "two"]}, "none": None},
+    "map": {"inner": {"deep": [1, "two"]}, "none": None, "infinite": -math.inf},
     "long": "x" * 5000,
 }
 COUNT = 6
