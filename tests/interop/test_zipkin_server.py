@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,83 @@ def test_a_trace_that_brave_began_goes_on_in_ours(zipkin: httpx.Client, tmp_path
     client, server, child = (read[name] for name in ("brave-client", "brave-server", "ours"))
     assert client.span_id != server.span_id == shared, "of two spans that share an id, the client gets another"
     assert (server.parent_span_id, child.parent_span_id) == (client.span_id, server.span_id)
+
+
+class Back(BaseHTTPRequestHandler):
+    """A service of ours behind Envoy."""
+
+    server: Any
+
+    def do_GET(self) -> None:
+        context = get_propagator(self.server.propagator).extract(self.headers)
+        with self.server.tracer.start_as_current_span("back", context=context, kind=fasttrace.SpanKind.SERVER):
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def back(zipkin: httpx.Client, tmp_path: Path) -> Iterator[Any]:
+    server: Any = HTTPServer(("127.0.0.1", 0), Back)
+    server.tracing = provider(zipkin, tmp_path / "back", service_name="back")
+    server.tracer = server.tracing.get_tracer("")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    server.tracing.shutdown(10)
+
+
+@pytest.fixture
+def envoy(start_peer: Callable[..., Any], zipkin: httpx.Client, back: Any) -> Any:
+    config = Path(__file__).with_name("envoy_b3.yaml").read_text()
+    return start_peer("envoy", config=config, ports={"back": back.server_port, "zipkin": zipkin.base_url.port})
+
+
+@pytest.mark.engines(
+    "zipkin", "envoy", tested="B3, single and multiple headers, through Envoy, which shares our span id"
+)
+def test_b3_headers_through_a_hop_that_speaks_nothing_else(
+    zipkin: httpx.Client, envoy: Any, back: Any, tmp_path: Path
+) -> None:
+    front = provider(zipkin, tmp_path / "front", service_name="front")
+    unsampled = provider(zipkin, tmp_path / "unsampled", service_name="front", sampler=0.0)
+    for propagator in ("b3", "b3multi"):
+        back.propagator = propagator
+        ids = {}
+        for tracing in (unsampled, front):
+            headers: dict[str, str] = {}
+            with tracing.get_tracer("").start_as_current_span("front", kind=fasttrace.SpanKind.CLIENT) as client:
+                get_propagator(propagator).inject(headers)
+                assert all("b3" in name.lower() for name in headers)
+                answer = httpx.get(f"http://127.0.0.1:{envoy.port}/", headers=headers, trust_env=False)
+            assert answer.status_code == 200
+            assert tracing.flush(10) and back.tracing.flush(10)
+            ids[tracing] = client
+        client = ids[front]
+        deadline = time.monotonic() + 30
+        while len(trace := zipkin.get(f"trace/{client.trace_id_hex}").json()) < 3:
+            assert time.monotonic() < deadline, trace
+            time.sleep(0.02)
+        spans = {span["localEndpoint"]["serviceName"]: span for span in trace}
+        assert {name: span["kind"] for name, span in spans.items()} == {
+            "front": "CLIENT",
+            "envoy": "SERVER",
+            "back": "SERVER",
+        }
+        assert spans["envoy"]["shared"] is True
+        assert spans["front"]["id"] == spans["envoy"]["id"] == spans["back"]["parentId"] == client.span_id_hex
+        read = {data.resource["service.name"]: data for data in zipkin_json.read(trace)}
+        assert read["envoy"].parent_span_id == read["front"].span_id != read["envoy"].span_id
+        assert read["back"].parent_span_id == read["envoy"].span_id
+        assert zipkin.get(f"trace/{ids[unsampled].trace_id_hex}").status_code == 404
+    for tracing in (front, unsampled):
+        tracing.shutdown(10)
 
 
 @pytest.mark.engines("zipkin", tested="`fasttrace export --format zipkin` uploaded, and what it answers imported")
