@@ -30,9 +30,9 @@ def install(into: Path) -> None:
 def command(place: Place) -> list[str]:
     """Option ``config``: Envoy's, with the ports' names in it."""
     config = _configured.write(place, "envoy.yaml", DEFAULT)
-    # Without a base id of its own it would share memory with other Envoys, and not start.
-    quiet = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
-    return [str(place.folder / "bin" / "envoy"), "--config-path", str(config), *quiet]
+    # For hot restarts it would share memory with other Envoys, and end with who started it.
+    alone = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
+    return [str(place.folder / "bin" / "envoy"), "--config-path", str(config), *alone]
 
 
 PEER = Peer(
