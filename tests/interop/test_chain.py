@@ -1,6 +1,6 @@
 """One request through proxies of others and services of ours: one trace, the right parents, all that it carries.
 
-Caddy or Traefik -> ASGI under uvicorn -> WSGI under gunicorn -> Envoy -> a worker. All of them export to one receiver.
+Caddy, Traefik or Node with OpenTelemetry's SDK -> ASGI under uvicorn -> WSGI under gunicorn -> Envoy -> a worker. All of them export to one receiver.
 """
 
 from __future__ import annotations
@@ -151,6 +151,15 @@ def traefik(chain: Chain, start_shared_peer: Callable[..., Any]) -> Any:
     return peer
 
 
+@pytest.fixture(scope="module")
+def opentelemetry_js(chain: Chain, start_shared_peer: Callable[..., Any]) -> Any:
+    environment = {
+        "NEXT_HOP": f"http://127.0.0.1:{chain.port}/",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": chain.collector.endpoint,
+    }
+    return start_shared_peer("opentelemetry_js", environment=environment)
+
+
 def get(front: Any, **headers: str) -> dict[str, Any]:
     """What the worker saw of a request."""
     answer = httpx.get(f"http://127.0.0.1:{front.ports['http']}/", headers=headers, trust_env=False, timeout=60)
@@ -216,3 +225,17 @@ def test_one_trace_through_traefik(chain: Chain, traefik: Any) -> None:
 @pytest.mark.engines("traefik", tested="an unsampled parent stays unsampled at every hop; without one the proxy begins")
 def test_unsampled_through_traefik(chain: Chain, traefik: Any) -> None:
     check_unsampled(chain, traefik)
+
+
+@pytest.mark.engines(
+    "opentelemetry_js", tested="W3C through Node, ASGI, WSGI, Envoy, a worker: parents, tracestate, baggage"
+)
+def test_one_trace_through_node(chain: Chain, opentelemetry_js: Any) -> None:
+    check_one_trace(chain, opentelemetry_js)
+
+
+@pytest.mark.engines(
+    "opentelemetry_js", tested="an unsampled parent stays unsampled at every hop; without one Node begins"
+)
+def test_unsampled_through_node(chain: Chain, opentelemetry_js: Any) -> None:
+    check_unsampled(chain, opentelemetry_js)
