@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -66,15 +67,24 @@ def test_short_and_internal_spans_and_values_that_are_no_text(chaos: Chaos) -> N
     chaos.script = [answer(202)]
     provider = fasttrace.TracerProvider(exporter=ZipkinExporter(chaos.endpoint), schedule_delay=60)
     tracer = provider.get_tracer("library")
-    attributes = {"none": None, "bytes": b"\0", "deep": {"k": [1, None]}, "peer.service": "db"}
-    tracer.start_span("x", kind=fasttrace.SpanKind.CLIENT, attributes=attributes, start_time=START).end(START)
+    attributes = {
+        "none": None,
+        "bytes": b"\0",
+        "infinite": -math.inf,
+        "deep": {"k": [1, None, b"\0", math.inf, -math.inf, math.nan]},
+        "peer.service": "db",
+    }
+    span = tracer.start_span("x", kind=fasttrace.SpanKind.CLIENT, attributes=attributes, start_time=START)
+    span.add_event("measured", {"ratio": math.nan})
+    span.end(START)
     tracer.start_span("y").end()
     assert provider.flush(10)
     client, internal = sent(chaos)
     assert client["duration"] == 1
-    assert client["tags"]["deep"] == '{"k":[1,null]}'
-    assert client["tags"]["bytes"] == '"AA=="'
-    assert "none" not in client["tags"], "a null tag rejects the whole request"
+    assert client["tags"]["deep"] == '{"k":[1,null,"AA==","Infinity","-Infinity","NaN"]}'
+    assert (client["tags"]["bytes"], client["tags"]["infinite"]) == ("AA==", "-Infinity")
+    assert client["tags"]["none"] == "", "a null tag rejects the whole request"
+    assert client["annotations"][0]["value"] == '{"measured": {"ratio": "NaN"}}'
     assert client["remoteEndpoint"] == {"serviceName": "db"}
     assert "kind" not in internal
     assert "parentId" not in internal

@@ -20,6 +20,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+sys.path.append(str(Path(__file__).parents[1] / "export"))  # receivers that the official classes decode for
 
 from listeners import beyond_loopback, marked
 from recipes import _running, load

@@ -42,8 +42,8 @@ def _sockets(pid: int) -> set[str]:
     """The inodes of a process's sockets."""
     found = set()
     try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry.path))
+        for entry in os.listdir(f"/proc/{pid}/fd"):
+            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{entry}"))
             if match:
                 found.add(match[1])
     except OSError:  # it ended, or closed one

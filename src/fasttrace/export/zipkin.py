@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from math import isfinite
 
 from fasttrace import config
 from fasttrace._core import SpanKind, StatusCode
@@ -124,7 +125,7 @@ def to_zipkin(span: SpanData) -> dict[str, Any]:
 
 
 def _tags(span: SpanData) -> dict[str, str]:
-    tags = {key: _text(value) for key, value in {**span.attributes, **span.resource}.items() if value is not None}
+    tags = {key: _text(value) for key, value in {**span.attributes, **span.resource}.items()}
     tags.pop("service.name", None)
     tags["otel.scope.name"] = span.scope.name
     if span.scope.version:
@@ -141,18 +142,32 @@ def _tags(span: SpanData) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """Text as it is, anything else as JSON; Zipkin's tags are strings."""
+    """A value as a tag (OpenTelemetry, "AnyValue representation for non-OTLP protocols"); Zipkin takes no null."""
     if isinstance(value, str):
         return value
+    if value is None:
+        return ""
     import json
 
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_base64)
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
 
 
-def _base64(value: Any) -> str:
-    from base64 import b64encode
+def _plain(value: Any) -> Any:
+    """A value inside another as JSON has it: bytes as base64, infinity and what is no number by name."""
+    if isinstance(value, bytes):
+        from base64 import b64encode
 
-    return b64encode(value).decode()
+        return b64encode(value).decode()
+    if isinstance(value, float) and not isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _annotation(name: str, attributes: dict[str, Any]) -> str:
@@ -161,4 +176,4 @@ def _annotation(name: str, attributes: dict[str, Any]) -> str:
         return name
     import json
 
-    return json.dumps({name: attributes}, sort_keys=True, default=_base64)
+    return json.dumps({name: _plain(attributes)}, sort_keys=True)
