@@ -335,6 +335,38 @@ def test_a_stream_that_nobody_holds_any_more_is_cancelled_as_without_us(spans: S
     released.set()
 
 
+def test_a_caller_who_leaves_amid_his_requests_makes_no_error(spans: Spans, client: Client) -> None:
+    def requests() -> Iterator[bytes]:
+        yield b"1"
+        released.wait(20)
+
+    stream = client.echo(requests())
+    assert next(stream) == b"1"
+    stream.cancel()
+    for data in wait_until(spans, 2):
+        assert data.status.status_code is StatusCode.UNSET
+        # To the server the requests may look as if they were over, before gRPC tells it why.
+        code = data.attributes["rpc.response.status_code"]
+        assert code == "CANCELLED" or (code == "OK" and data.kind is SpanKind.SERVER)
+        assert [event.name for event in data.events] == (["cancelled"] if code == "CANCELLED" else [])
+    released.set()
+
+
+def test_arguments_may_have_their_names(spans: Spans, client: Client, stock: Stock) -> None:
+    assert client.one(request=b"5", metadata=[("x-tenant", "blue")], timeout=10) == b"5"
+    assert client.sum(request_iterator=iter([b"5"])) == b"5"
+    assert client.one(b"5", 10, [("x-tenant", "blue")]) == b"5"
+    assert [dict(sent).get("x-tenant") for sent in stock.metadata] == ["blue", None, "blue"]
+    assert all("traceparent" in dict(sent) for sent in stock.metadata)
+
+
+def test_metadata_that_is_none_is_refused_as_without_us(spans: Spans, client: Client) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        client.one(b"5", metadata=7)
+    (calling,) = wait_for(spans, 1)
+    assert calling.status.status_code is StatusCode.ERROR
+
+
 def test_a_server_that_is_away_is_an_error_of_the_client_alone(spans: Spans, instrumented: None) -> None:
     with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/shop.Stock/One")(b"5")

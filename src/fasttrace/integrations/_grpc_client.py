@@ -116,8 +116,13 @@ class _Traced:
     def _attributes(self) -> dict[str, Any]:
         return {**attributes_of("grpc", self._path), **self._channel.address}
 
-    def _metadata(self, given: Any, span: Span, make: Callable[[list[Any]], Any] = tuple) -> Any:
-        """The metadata of a call with the span's context, in place of what it has of these names."""
+    def _sent(self, span: Span, args: Any, kwargs: Any, make: Callable[[list[Any]], Any] = tuple) -> tuple[Any, Any]:
+        """The arguments of a call (request, timeout, metadata, ...) with the context in the third."""
+        if len(args) > 2:
+            return (*args[:2], self._metadata(args[2], span, make), *args[3:]), kwargs
+        return args, {**kwargs, "metadata": self._metadata(kwargs.get("metadata"), span, make)}
+
+    def _metadata(self, given: Any, span: Span, make: Callable[[list[Any]], Any]) -> Any:
         try:
             headers: dict[str, Any] = inject({}, span)
             ours = {name.lower(): value for name, value in headers.items()}
@@ -150,16 +155,17 @@ def _failed(span: Span, error: BaseException) -> None:
 class _UnaryResponse(_Traced):
     """Calls that a thread waits for, or not."""
 
-    def __call__(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return self.with_call(request, timeout, metadata, *args, **kwargs)[0]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.with_call(*args, **kwargs)[0]
 
-    def with_call(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def with_call(self, *args: Any, **kwargs: Any) -> Any:
         span = self._begin()
         if span is None:
-            return self._call.with_call(request, timeout, metadata, *args, **kwargs)
+            return self._call.with_call(*args, **kwargs)
+        args, kwargs = self._sent(span, args, kwargs)
         with use(span):
             try:
-                answer = self._call.with_call(request, timeout, self._metadata(metadata, span), *args, **kwargs)
+                answer = self._call.with_call(*args, **kwargs)
             except grpc.RpcError as error:
                 self._end(span, *_status(error))
                 raise
@@ -169,25 +175,26 @@ class _UnaryResponse(_Traced):
         self._end(span, *_status(answer[1]))
         return answer
 
-    def future(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return _start(self, self._call.future, request, timeout, metadata, args, kwargs)
+    def future(self, *args: Any, **kwargs: Any) -> Any:
+        return _start(self, self._call.future, args, kwargs)
 
 
 class _StreamResponse(_Traced):
     """Calls whose answers are iterated."""
 
-    def __call__(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return _start(self, self._call, request, timeout, metadata, args, kwargs)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _start(self, self._call, args, kwargs)
 
 
-def _start(traced: _Traced, call: Any, request: Any, timeout: Any, metadata: Any, args: Any, kwargs: Any) -> Any:
+def _start(traced: _Traced, call: Any, args: Any, kwargs: Any) -> Any:
     """Begin a call that goes on; its span ends when the status is there."""
     span = traced._begin()
     if span is None:
-        return call(request, timeout, metadata, *args, **kwargs)
+        return call(*args, **kwargs)
+    args, kwargs = traced._sent(span, args, kwargs)
     with use(span):
         try:
-            begun = call(request, timeout, traced._metadata(metadata, span), *args, **kwargs)
+            begun = call(*args, **kwargs)
         except grpc.RpcError as error:
             traced._end(span, *_status(error))
             raise
@@ -223,23 +230,14 @@ class _Async(_Traced):
         span = self._begin()
         if span is None:
             return self._call(*args, **kwargs)
-        # request, timeout, metadata
-        if len(args) > 2:
-            args = (*args[:2], self._metadata(args[2], span, _aio_metadata), *args[3:])
-        else:
-            kwargs["metadata"] = self._metadata(kwargs.get("metadata"), span, _aio_metadata)
+        args, kwargs = self._sent(span, args, kwargs, _aio_metadata)
         with use(span):
             try:
                 begun = self._call(*args, **kwargs)
             except BaseException as error:
                 _failed(span, error)
                 raise
-        # As above: the call inside does not hold the one that the application has.
-        inner = getattr(begun, "_cython_call", None)
-        if inner is None:
-            begun.add_done_callback(lambda done: self._end(span, *_async_status(done)))
-        else:
-            inner.add_done_callback(lambda *_: self._end(span, *_inner_status(inner)))
+        begun.add_done_callback(lambda done: self._end(span, *_async_status(done)))
         return begun
 
 
@@ -255,15 +253,6 @@ def _async_status(call: Any) -> tuple[str, str | None, bool, Any]:
     except BaseException as error:  # interceptors of the user's have failed, or were cancelled
         cancelled = not isinstance(error, Exception)
         return CANCELLED if cancelled else UNKNOWN, None, cancelled, None
-
-
-def _inner_status(inner: Any) -> tuple[str, str | None, bool, Any]:
-    try:
-        status = _now(inner.status())
-        code = word_of(status.code())
-        return code, status.details(), inner.is_locally_cancelled(), status.trailing_metadata()
-    except Exception:  # grpcio has changed
-        return UNKNOWN, None, False, None
 
 
 def _now(coroutine: Any) -> Any:

@@ -150,7 +150,9 @@ class _Call:
         context = self.context
         code = word_of(context.code())
         aborted = isinstance(error, Exception) and _is_abort(error) and code not in ("", OK)
-        if isinstance(error, Exception) and not aborted:
+        # What reading the requests of a caller who has gone raises.
+        left = type(error) is grpc.RpcError and not _is_active(context)
+        if isinstance(error, Exception) and not aborted and not left:
             span._record(error)
             span.set_attribute("rpc.response.status_code", UNKNOWN if code in ("", OK) else code)
             span.set_attribute("error.type", error_type(error))
