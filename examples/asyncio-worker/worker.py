@@ -31,7 +31,7 @@ class Job:
 
 @tracer.start_as_current_span("fetch")
 async def fetch(picture: int) -> bytes:
-    await asyncio.sleep(0.25 if picture % 100 == 50 else 0.001)
+    await asyncio.sleep(0.25 if picture % 100 == 0 else 0.001)
     return bytes(picture)
 
 
