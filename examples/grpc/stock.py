@@ -1,5 +1,6 @@
 """The service: knows what is in stock."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent import futures
@@ -43,7 +44,9 @@ def main() -> None:
     add_to_server(Stock(), server)
     server.add_insecure_port(f"127.0.0.1:{os.environ.get('PORT', '50051')}")
     server.start()
-    server.wait_for_termination()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.wait_for_termination()
+    server.stop(grace=1).wait()
 
 
 if __name__ == "__main__":

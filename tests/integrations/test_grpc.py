@@ -19,7 +19,9 @@ import pytest
 from loopback import Spans, shown, wait_for
 
 import fasttrace
+from fasttrace._core import decode
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
+from fasttrace.export import OTLPGrpcExporter
 from fasttrace.propagation import set_propagators
 
 grpc = pytest.importorskip("grpc")
@@ -27,6 +29,7 @@ integration = pytest.importorskip("fasttrace.integrations.grpc")
 
 tracer = fasttrace.get_tracer("tests")
 SERVICE = "shop.Stock"
+COLLECTOR = "opentelemetry.proto.collector.trace.v1.TraceService"
 released = threading.Event()
 
 
@@ -476,6 +479,32 @@ def test_nothing_is_traced_of_exporters_requests_or_after_uninstrument(spans: Sp
     client.one(b"5")
     assert [data.name for data in wait_for(spans, 3)][2] == "work"
     channel.close()
+
+
+def test_what_our_own_exporter_sends_is_no_span_and_has_no_context() -> None:
+    received: list[str] = []
+
+    def export(request: bytes, context: Any) -> bytes:
+        received.extend(data.name for data in decode.decode_request(request))
+        received.extend(name for name, _ in context.invocation_metadata() if name == "traceparent")
+        return b""
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    collector = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(COLLECTOR, collector),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    integration.instrument()
+    fasttrace.configure(service_name="tests", exporter=OTLPGrpcExporter(f"http://127.0.0.1:{port}"))
+    try:
+        for _ in range(3):
+            tracer.start_span("work").end()
+            assert fasttrace.flush(timeout=10)
+        assert received == ["work"] * 3
+    finally:
+        integration.uninstrument()
+        fasttrace.shutdown(timeout=10)
+        server.stop(0).wait()
 
 
 def test_users_interceptors_run_below_the_spans(spans: Spans, stock: Stock, instrumented: None) -> None:
