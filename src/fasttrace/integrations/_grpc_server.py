@@ -75,6 +75,8 @@ class _Interceptor:
         return make(traced, handler.request_deserializer, handler.response_serializer)
 
 
+# Who gives up when his time is over is heard of about when ours is, a little earlier or later.
+_LATE_SECONDS = 0.05
 _SIDES = {False: "unary", True: "stream"}
 
 
@@ -161,7 +163,7 @@ class _Call:
         else:
             # Nobody waits for the answer any more: its time was up, or the caller went away.
             remaining = context.time_remaining()
-            late = remaining is not None and remaining <= 0
+            late = remaining is not None and remaining <= _LATE_SECONDS
             answered(span, "DEADLINE_EXCEEDED" if late else CANCELLED, None, SERVER_ERRORS.__contains__)
             span.add_event("cancelled")
 
