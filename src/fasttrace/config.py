@@ -49,6 +49,7 @@ INSTRUMENTATIONS = (
     "celery",
     "aiokafka",
     "confluent_kafka",
+    "grpc",
     "logging",
     "structlog",
     "loguru",

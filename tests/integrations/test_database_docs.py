@@ -1,4 +1,4 @@
-"""docs/integrations: the examples of the pages on databases and queues print what they say."""
+"""docs/integrations: the examples of the pages on databases, queues and RPC print what they say."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "integrations"
     [
         ("databases", "sqlite3", ["checkout", "CREATE TABLE orders", "INSERT orders", "VALUES (?, ?)"]),
         ("queues", "celery", ["checkout", "send shop.charge"]),
+        ("rpc", "grpc", ["checkout", "shop.Stock/Reserve", "NOT_FOUND", "reserving"]),
     ],
 )
 def test_the_example_prints_what_the_page_says(page: str, needs: str, printed: list[str]) -> None:

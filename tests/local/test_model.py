@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_traces import MS, any_spans, span
 
-from fasttrace._core.types import SpanData
+from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.local.layout import layout
 from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, LATE, ORPHAN, Trace, group_traces
 
@@ -166,6 +166,12 @@ def test_clock_skew_is_shown_and_not_corrected() -> None:
 def test_span_that_starts_after_its_parent_s_end_is_marked() -> None:
     trace = Trace([span(1, 0, 0, 10, "root"), span(2, 1, 5, 50, "outlives"), span(3, 1, 20, 50, "begins later")])
     assert [node.name for node in trace.nodes if LATE in node.marks] == ["begins later"]
+
+
+def test_a_message_that_is_processed_after_it_was_sent_is_in_order() -> None:
+    sent, processed = span(2, 1, 0, 10, "send", kind=SpanKind.PRODUCER), span(3, 2, 20, 50, kind=SpanKind.CONSUMER)
+    trace = Trace([span(1, 0, 0, 60, "root"), sent, processed])
+    assert not any(node.marks for node in trace.nodes)
 
 
 def test_root_is_the_span_without_a_parent_even_if_an_orphan_starts_earlier() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from sample_traces import any_spans
 
-from fasttrace._core.types import SpanData
+from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.local.diagnosis import diagnose
 from fasttrace.local.model import Trace
 from fasttrace.local.render import render_diagnosis, render_trace
@@ -79,6 +79,15 @@ def test_header_says_why_the_trace_was_kept_and_where_it_ran_if_there_is_room() 
     )
     narrow = render_trace(Trace([data]), Pen(60))[1].plain
     assert "kept" not in narrow
+
+
+def test_the_two_sides_of_an_rpc_are_told_apart() -> None:
+    name = "shop.Stock/Reserve"
+    calling = traces.span(1, 0, 0, 10, name, "shop", kind=SpanKind.CLIENT, rpc__method=name)
+    serving = traces.span(2, 1, 2, 8, name, "stock", kind=SpanKind.SERVER, rpc__method=name)
+    lines = [line.plain for line in render_trace(Trace([calling, serving]), Pen(80))]
+    rows = [line.split(name)[0] for line in lines if name in line and line.startswith(("shop ", "stock "))]
+    assert rows == ["shop  → ", "stock └ "]
 
 
 def test_long_traces_say_how_much_is_not_shown() -> None:

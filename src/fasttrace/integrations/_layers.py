@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fasttrace._core import Span
 
-__all__ = ["PASS", "POOL", "RESEND_COUNT", "TOP", "WIRE", "Open", "Untraced", "opened", "times_sent"]
+__all__ = ["PASS", "POOL", "RESEND_COUNT", "TOP", "WIRE", "Open", "Untraced", "opened", "times_sent", "untraced"]
 
 RESEND_COUNT = "http.request.resend_count"
 # A client leaves the requests of those above it alone.
@@ -74,6 +74,15 @@ def times_sent(rank: int, request: Any, reason: Callable[[Any], dict[str, Any]])
         return PASS
     span.add_event("http.resend", {RESEND_COUNT: attempts, **reason(request)})
     return attempts
+
+
+def untraced() -> bool:
+    """Whether what is current says to trace nothing: a request of an exporter's, ours or OpenTelemetry's."""
+    node = current_node()
+    if node is None:
+        return False
+    carried = node._carried
+    return (carried is not None and UNTRACED_KEY in carried) or (type(node) is Context and _suppressed(node))
 
 
 class Untraced:

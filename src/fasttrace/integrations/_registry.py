@@ -36,12 +36,16 @@ TABLE = {
     "celery": (("celery",), "celery"),
     "aiokafka": (("aiokafka",), "aiokafka"),
     "confluent_kafka": (("confluent_kafka",), "confluent-kafka"),
+    "grpc": (("grpc",), "grpcio"),
     "logging": (("logging",), ""),
     "structlog": (("structlog",), "structlog"),
     "loguru": (("loguru",), "loguru"),
 }
 # OpenTelemetry's names, where they are not ours.
-_ALIASES = {"aiohttp_client": "aiohttp"}
+_ALIASES = {
+    "aiohttp_client": "aiohttp",
+    **dict.fromkeys(("grpc_aio_client", "grpc_aio_server", "grpc_client", "grpc_server"), "grpc"),
+}
 
 _wanted: set[str] = set()  # when they are imported, if they are not already
 _automatic: set[str] = set()  # those of _on that were not named

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Skip = Iterable[str] | Callable[[Any], bool] | None
 
-__all__ = ["ERROR", "KEY", "NO_PARENT", "SERVER", "Exchange", "Server", "host_of"]
+__all__ = ["ERROR", "KEY", "NO_PARENT", "SERVER", "Exchange", "Server", "host_of", "matcher"]
 
 SERVER = SpanKind.SERVER
 ERROR = StatusCode.ERROR
@@ -79,7 +79,7 @@ class Server:
         elif callable(skip):
             self.skip_request = skip
         elif skip:
-            self.skip_path = _matcher((skip,) if isinstance(skip, str) else skip)
+            self.skip_path = matcher((skip,) if isinstance(skip, str) else skip)
         if capture_headers is None:
             capture_headers = config.from_environment("capture_headers", os.environ)
         self.request_headers = capture(capture_headers, "request")
@@ -102,7 +102,8 @@ class Server:
             return False
 
 
-def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a path is one of these, in which ``*`` stands for anything."""
     exact, starts, others = set(), [], []
     for pattern in patterns:
         if "*" not in pattern:

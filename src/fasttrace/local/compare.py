@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fasttrace.local.model import Node, Trace
-from fasttrace.local.operation import VARIABLE, is_outgoing_http, operation
+from fasttrace.local.operation import VARIABLE, is_outgoing, operation
 
 
 class _Side:
@@ -67,7 +67,7 @@ def _aligned(a: Sequence[Trace], b: Sequence[Trace]) -> dict[str, Any]:
             for node in trace.nodes:
                 above = top if node.parent is None else paths[id(node.parent)]
                 path = paths[id(node)] = above.below(node.service, _name(node))
-                path.outgoing = path.outgoing or is_outgoing_http(node.span)
+                path.outgoing = path.outgoing or is_outgoing(node.span)
                 path.sides.setdefault(side, _Side()).add(node, number)
     rows = [path.to_dict(len(a), len(b)) for path in _walk(top)]
     largest = sorted(range(len(rows)), key=lambda place: -abs(rows[place]["change"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from fasttrace._core.types import SpanData, StatusCode
+from fasttrace._core.types import SpanData, SpanKind, StatusCode
 from fasttrace.local.facts import service_of, status_of
 from fasttrace.local.timing import critical_path, self_time_ns
 
@@ -206,11 +206,16 @@ def _link(nodes: list[Node]) -> list[Node]:
             node.parent.children.append(node)
             if node.start_ns < node.parent.start_ns - CLOCK_TOLERANCE_NS:
                 node.marks.add(EARLY)
-            elif node.start_ns > node.parent.end_ns + CLOCK_TOLERANCE_NS:
+            elif node.start_ns > node.parent.end_ns + CLOCK_TOLERANCE_NS and not _is_message(node):
                 node.marks.add(LATE)
     for node in nodes:
         node.children.sort(key=_order)
     return sorted(roots, key=_order)
+
+
+def _is_message(node: Node) -> bool:
+    """Whether a span is a message's processing, which has no reason to begin before its sending has ended."""
+    return node.span.kind == SpanKind.CONSUMER
 
 
 def _cut_cycles(nodes: list[Node]) -> None:

@@ -13,7 +13,7 @@ from fasttrace.local import bars
 from fasttrace.local.diagnosis import Diagnosis
 from fasttrace.local.layout import Row, layout
 from fasttrace.local.model import BACKWARDS, CYCLE, DUPLICATE, EARLY, LATE, Node, Trace
-from fasttrace.local.operation import http_path, is_outgoing_http
+from fasttrace.local.operation import http_path, is_outgoing
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
 from fasttrace.local.text import clean, format_duration, format_percent, plural
 from fasttrace.local.waits import is_pool_wait
@@ -203,9 +203,9 @@ def _failure(row: Row) -> str:
 
 
 def _title(row: Row) -> str:
-    """The span's name; an arrow before outgoing HTTP requests tells them from the request they become."""
+    """The span's name; an arrow before outgoing requests tells them from the request they become."""
     span = row.first.span
-    arrow = "→ " if is_outgoing_http(span) else ""
+    arrow = "→ " if is_outgoing(span) else ""
     return arrow + (span.name or "(no name)")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from fasttrace.local.model import Node, Trace
-from fasttrace.local.operation import is_outgoing_http, operation
+from fasttrace.local.operation import is_outgoing, operation
 from fasttrace.local.text import clean, format_duration, format_percent
 from fasttrace.local.timing import Segment
 
@@ -81,7 +81,7 @@ def quoted(node: Node) -> str:
 
 def own_time(node: Node) -> str:
     """An operation's own time as it is named in a sentence; an outgoing request's lies between the services."""
-    return f"the way to {quoted(node)} and back" if is_outgoing_http(node.span) else quoted(node)
+    return f"the way to {quoted(node)} and back" if is_outgoing(node.span) else quoted(node)
 
 
 def of_total(part_ns: int, trace: Trace, called: str) -> str:
