@@ -48,7 +48,7 @@ def spoilt_wheel(wheel: Path, folder: Path, changes: dict[str, bytes | None]) ->
 def spoilt_sdist(archive: Path, folder: Path, changes: dict[str, bytes | None], owner: int = 0) -> Path:
     """The sdist with files put in, replaced, or, with None, left out; names begin in its folder."""
     spoilt = folder / archive.name
-    with tarfile.open(archive) as source, tarfile.open(spoilt, "w:gz") as target:
+    with tarfile.open(archive) as source, tarfile.open(spoilt, "w") as target:
         top = ""
         for member in source:
             top = top or member.name
