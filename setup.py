@@ -6,13 +6,17 @@ FASTTRACE_BUILD_ANNOTATE=1       annotated HTML beside the generated C
 FASTTRACE_BUILD_DEBUG=1          no optimisation, assertions; flags from FASTTRACE_BUILD_CFLAGS and _LDFLAGS
 """
 
+import gzip
 import os
 import sys
+import tarfile
+import time
 from glob import glob
 from zlib import crc32
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
 FOLDER = "src/fasttrace/_core/_cython"
@@ -23,10 +27,40 @@ WAYS_OUT = (
 )
 
 
+class Sources(sdist):
+    """An archive that its files alone decide, and SOURCE_DATE_EPOCH: sorted, owned by nobody, with a clone's modes."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):  # noqa: A002
+        if format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+        def plain(member):
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            member.mtime = epoch
+            return member
+
+        archive = f"{base_name}.tar.gz"
+        self.mkpath(os.path.dirname(archive))
+        with (
+            open(archive, "wb") as file,
+            gzip.GzipFile("", "wb", 9, file, epoch) as packed,
+            tarfile.open(fileobj=packed, mode="w") as tar,
+        ):
+            tar.add(base_dir, filter=plain)
+        return archive
+
+
 class Build(build_ext):
     """Names both ways out when the compiler fails; a compiled build never degrades."""
 
     def build_extensions(self):
+        # Where this Python itself was installed is in the flags that it was built with, and would be in the library.
+        linker = getattr(self.compiler, "linker_so", None)
+        if linker:
+            self.compiler.linker_so = [option for option in linker if not option.startswith("-Wl,-rpath")]
         try:
             super().build_extensions()
         except Exception as error:
@@ -57,12 +91,13 @@ def extensions():
         sys.exit(WAYS_OUT.format(reason=error))
     debug, trace, unix = flag("FASTTRACE_BUILD_DEBUG"), flag("FASTTRACE_BUILD_TRACE"), os.name != "nt"
     compile_flags = os.environ.get("FASTTRACE_BUILD_CFLAGS", "").split()
+    link_flags = os.environ.get("FASTTRACE_BUILD_LDFLAGS", "").split()
+    # No path of this machine and no time: two builds give the same bytes.
     if unix:
-        compile_flags = [
-            *(("-O0", "-g") if debug else ("-O3", "-g0")),
-            "-ffile-prefix-map=" + os.getcwd() + "=.",
-            *compile_flags,
-        ]
+        optimised = ("-O0", "-g") if debug else ("-O3", "-g0")
+        compile_flags = [*optimised, f"-ffile-prefix-map={os.getcwd()}=.", *compile_flags]
+    else:
+        compile_flags, link_flags = ["/Brepro", *compile_flags], ["/Brepro", *link_flags]
     return cythonize(
         [
             Extension(
@@ -76,7 +111,7 @@ def extensions():
                 if debug
                 else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
                 extra_compile_args=compile_flags,
-                extra_link_args=os.environ.get("FASTTRACE_BUILD_LDFLAGS", "").split(),
+                extra_link_args=link_flags,
             )
             for name in MODULES
         ],
@@ -103,9 +138,13 @@ build = os.environ.get("FASTTRACE_BUILD") or "cython"
 if build not in ("cython", "pure"):
     sys.exit(f"FASTTRACE_BUILD={build!r}: use cython or pure")
 pure = build == "pure"
+os.umask(0o022)  # wheels carry the modes of the files that were built
 setup(
-    options={"build": {"build_base": build_folder() if not pure else "build/pure"}},
+    options={
+        "build": {"build_base": build_folder() if not pure else "build/pure"},
+        "build_ext": {"parallel": os.cpu_count() or 1},
+    },
     ext_modules=[] if pure else extensions(),
-    cmdclass={} if pure else {"build_ext": Build},
+    cmdclass={"sdist": Sources} if pure else {"sdist": Sources, "build_ext": Build},
     exclude_package_data={"fasttrace._core._cython": ["*.pyx", "*.pxd", "*.pyi", "native/*"]} if pure else {},
 )

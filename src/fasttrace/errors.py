@@ -64,7 +64,10 @@ class MissingExtraError(FasttraceError, ImportError):
     """An optional package that is not installed; the text says how to install it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f'{what} needs packages that are not installed: pip install "fasttrace[{extra}]"')
+        from fasttrace._distribution import distribution_name  # not part of what every import costs
+
+        name = distribution_name()
+        super().__init__(f'{what} needs packages that are not installed: pip install "{name}[{extra}]"')
 
 
 class MissingLibraryError(FasttraceError, ImportError):

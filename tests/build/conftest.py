@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from building import LEFT_OUT, build, copy_of, wheel_of
+from building import build, copy_of, left_out, wheel_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,20 +26,25 @@ def only_where_the_compiler_is(request: pytest.FixtureRequest) -> None:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source tree as a clone has it."""
     folder = tmp_path_factory.mktemp("tree") / "fasttrace"
-    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    shutil.copytree(ROOT, folder, ignore=left_out)
     return folder
 
 
 @pytest.fixture(scope="session")
-def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist, unpacked."""
-    folder = tmp_path_factory.mktemp("sdist")
+def sdist_archive(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
     run = build(tree, folder, "sdist")
     assert run.returncode == 0, run.stdout + run.stderr
     (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as file:
+    return archive
+
+
+@pytest.fixture(scope="session")
+def sdist(sdist_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(sdist_archive) as file:
         file.extractall(folder, filter="data")
-    archive.unlink()
     (unpacked,) = folder.iterdir()
     return unpacked
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fasttrace import config, resource, sampling
 from fasttrace._core import IMPL, IMPL_REASON
+from fasttrace._distribution import distribution_name
 from fasttrace._version import __version__
 from fasttrace.config import Settings
 from fasttrace.doctor.report import Report
@@ -16,7 +17,7 @@ from fasttrace.sampling import control, tail
 
 COMPILED = (
     "for the compiled core install a wheel for this Python, or, with a C compiler (Debian: apt install gcc "
-    "python3-dev), FASTTRACE_BUILD=cython pip install --force-reinstall --no-binary fasttrace fasttrace"
+    "python3-dev), FASTTRACE_BUILD=cython pip install --force-reinstall --no-binary {name} {name}"
 )
 
 # The attributes of the resource that say where a process runs.
@@ -43,7 +44,11 @@ def examine_installation(report: Report) -> None:
         report.ok("implementation", f"{IMPL} ({IMPL_REASON})", **data)
     else:
         chosen = IMPL_REASON.startswith("FASTTRACE_IMPL")
-        advice = "unset FASTTRACE_IMPL for the compiled core, if it is installed" if chosen else COMPILED
+        advice = (
+            "unset FASTTRACE_IMPL for the compiled core, if it is installed"
+            if chosen
+            else COMPILED.format(name=distribution_name())
+        )
         report.warning("implementation", f"{IMPL}, many times slower ({IMPL_REASON})", advice, **data)
     report.ok("python", f"{platform.python_version()} ({platform.python_implementation()})")
     report.ok("platform", platform.platform())

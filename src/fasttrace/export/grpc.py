@@ -232,8 +232,10 @@ def check_installed() -> None:
     try:
         import grpc  # noqa: F401
     except ImportError as error:
+        from fasttrace._distribution import distribution_name
+
         raise ConfigurationError(
-            f"OTLP over gRPC needs grpcio, which can't be imported ({error}): pip install 'fasttrace[grpc]'"
+            f"OTLP over gRPC needs grpcio, which can't be imported ({error}): pip install '{distribution_name()}[grpc]'"
         ) from None
 
 
