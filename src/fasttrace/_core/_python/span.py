@@ -158,13 +158,13 @@ class Recorder:
         baggage_attributes: Iterable[str] = (),
     ) -> None:
         self.ring = ring
-        self.limits = SpanLimits() if limits is None else limits
+        self.limits: SpanLimits = SpanLimits() if limits is None else limits
         self.scopes: list[InstrumentationScope] = []
         # One object, so that a span that begins while both are replaced never has one of each.
         self._decisions = check_thresholds(thresholds), check_ot_members((None,) * 5)
         self.decide: Callable[..., tuple[Any, Any, Any]] | None = None
         self.on_expire: Callable[[], None] | None = None
-        self.expires_ns = 0
+        self.expires_ns: int = 0
         self.observe = False
         self.record_unsampled = False
         self._detail = DETAIL_FULL
