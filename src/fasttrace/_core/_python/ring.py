@@ -13,6 +13,8 @@ from fasttrace._core.layout import (
     check_record,
 )
 
+__all__ = ["Ring"]
+
 
 class Ring:
     """Module ``ring``. The bounded queue of records between the spans that end and the thread that sends.

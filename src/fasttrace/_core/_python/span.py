@@ -77,6 +77,8 @@ from fasttrace._core.types import (
 )
 from fasttrace._core.values import INT64_MAX, INT64_MIN
 
+__all__ = ["Recorder", "Span", "Tracer", "current_span"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
