@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, TypeVar
 
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _NEW, _RECORDING, _ENDED, _NOT_RECORDING = 0, 1, 2, 3
 _RANDOMNESS = (1 << 56) - 1
@@ -1130,7 +1130,7 @@ class Span(Node):
         except Exception:
             self._events_dropped += 1
 
-    def __call__(self, function: Function) -> Function:
+    def __call__(self, function: _Function) -> _Function:
         """Decorate a function, coroutine function, generator function or async generator function."""
         from fasttrace._core.decorate import decorate
 
