@@ -283,11 +283,11 @@ class Setting:
         variables: tuple[tuple[str, Callable[[Any], Any]], ...],
         meaning: str,
     ) -> None:
-        self.name = name
-        self.read = read
-        self.default = default
-        self.variables = variables
-        self.meaning = meaning
+        self.name: str = name
+        self.read: Callable[[Any], Any] = read
+        self.default: Any = default
+        self.variables: tuple[tuple[str, Callable[[Any], Any]], ...] = variables
+        self.meaning: str = meaning
 
 
 def _limits(*parts: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

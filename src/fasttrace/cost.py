@@ -20,7 +20,7 @@ class Bill:
     """
 
     def __init__(self, recorder: Recorder) -> None:
-        self.thread_seconds = 0.0
+        self.thread_seconds: float = 0.0
         self._recorder = recorder
         self._span_seconds = 0.0
         self._begin = time.process_time()

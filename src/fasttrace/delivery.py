@@ -39,10 +39,10 @@ class Outcome:
     def __init__(
         self, delivered: int, rejected: int = 0, undelivered: tuple[Batch, ...] = (), error: BaseException | None = None
     ) -> None:
-        self.delivered = delivered
-        self.rejected = rejected
-        self.undelivered = undelivered
-        self.error = error
+        self.delivered: int = delivered
+        self.rejected: int = rejected
+        self.undelivered: tuple[Batch, ...] = undelivered
+        self.error: BaseException | None = error
 
 
 class _Accounts:
@@ -78,21 +78,25 @@ class Delivery:
     """
 
     def __init__(self, exporter: Exporter, undelivered: Undelivered | None = None) -> None:
-        self.exporter = exporter
-        self.undelivered = undelivered
+        self.exporter: Exporter = exporter
+        self.undelivered: Undelivered | None = undelivered
         self.reset()
 
     def reset(self) -> None:
         """A process starts with counters at zero."""
         self._accounts = _Accounts()
-        self.exported = self.batches = self.replayed = self.replay_dropped = self.retried_ambiguous = 0
+        self.exported: int = 0
+        self.batches: int = 0
+        self.replayed: int = 0
+        self.replay_dropped: int = 0
+        self.retried_ambiguous: int = 0
         self._lost = {"export_failed": 0, "rejected": 0, "spool_full": 0}
         self._left_behind = 0  # spans that wait on disk for an exporter that another one has replaced
         self.last_error: str | None = None
         # Wall clock, in seconds: for people who read stats().
         self.last_error_time: float | None = None
         self.last_export_time: float | None = None
-        self.tries = 0
+        self.tries: int = 0
         # When the receiver is away: the time.monotonic() of the next try.
         self.away_until: float | None = None
         self._pause = FIRST_PAUSE_SECONDS

@@ -73,15 +73,15 @@ class Pipeline:
         # it must be one of the application's, not ours when an exporter first needs urllib3.
         import threading  # noqa: F401
 
-        self.recorder = recorder
-        self.exporter = exporter
-        self.delivery = Delivery(exporter, undelivered)
+        self.recorder: Recorder = recorder
+        self.exporter: Exporter = exporter
+        self.delivery: Delivery = Delivery(exporter, undelivered)
         self.held = held
         self.stats_file = stats_file
         self._tick = tick
-        self.max_batch_spans = max_batch_spans
+        self.max_batch_spans: int = max_batch_spans
         self.max_batch_bytes = max_batch_bytes
-        self.schedule_delay = schedule_delay
+        self.schedule_delay: float = schedule_delay
         self.exit_timeout = exit_timeout
         self._resource = resource
         self.schema_url = ""  # the resource's
@@ -92,7 +92,7 @@ class Pipeline:
     def _reset(self) -> None:
         """A process starts with no thread, no waiters and new locks."""
         self._resource_bytes: bytes | None = None
-        self.service_name = ""  # as the resource has it, once it is known
+        self.service_name: str = ""  # as the resource has it, once it is known
         self._encoded_scopes: list[tuple[bytes, str]] = []
         # Guards the start and the stop of the thread, the waiters and the batch in flight; held for a few lines only.
         # Re-entrant, because a signal handler or a finaliser may end a span in the middle of them.
@@ -107,13 +107,13 @@ class Pipeline:
         self._serving: int | None = None  # the epoch of the thread that was started last
         self._stopped: Any = None  # released by the thread as it ends; None when there is no thread
         self._waiters: list[_Waiter] = []
-        self.bill = Bill(self.recorder)
+        self.bill: Bill = Bill(self.recorder)
         self._told_of_drops = 0
         self._next_tick = 0.0
         # The batch that the exporter has; whoever takes it out of here accounts for it.
         self._in_flight: RecordBatch | None = None
         # Last: until then no other thread of a forked child touches what may be the parent's.
-        self.generation = ids.fork_generation()
+        self.generation: int = ids.fork_generation()
 
     def _if_forked(self) -> None:
         """For children whose parent skipped Python's hooks (uWSGI)."""

@@ -89,13 +89,15 @@ class TracerProvider:
             "undelivered_max_bytes": undelivered_max_bytes,
             "flush_on_sigterm": flush_on_sigterm,
         }
-        self.settings = settings = config.resolve(arguments, os.environ)
+        self.settings: config.Settings = config.resolve(arguments, os.environ)
+        settings = self.settings
         self._extra_resource = dict(resource or {})
         self._detectors = _detectors(resource_detectors)
-        self.sampler, plan = assembly.assemble(settings, self._resource)
+        sampler, plan = assembly.assemble(settings, self._resource)
+        self.sampler: Sampler = sampler
         self._governor = _governor(self, assembly.incidents(settings.incident))
-        self.exporter = _exporter(settings)
-        self.recorder = Recorder(
+        self.exporter: Exporter = _exporter(settings)
+        self.recorder: Recorder = Recorder(
             Ring(settings.max_queue_spans, settings.max_queue_bytes),
             limits=settings.span_limits,
             id_generator=id_generator,
@@ -106,7 +108,7 @@ class TracerProvider:
         # Only what somebody may want to see is timed while it is left out.
         chosen = settings.sources["control_file"] != "default" and (settings.control_file or "").lower() != "none"
         self._observed = self.recorder.observe = bool(settings.incident) or chosen
-        self.pipeline = Pipeline(
+        self.pipeline: Pipeline = Pipeline(
             self.recorder,
             self.exporter,
             self._resource,

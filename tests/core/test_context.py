@@ -128,7 +128,8 @@ def test_an_async_generator_closed_by_the_loop_makes_no_noise(traced: Any, caplo
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
-    assert caplog.records == []
+    # In development mode asyncio tells what was slow: the collection.
+    assert [record for record in caplog.records if not record.msg.startswith("Executing")] == []
     assert [span.name for span in traced.spans()] == ["async generator"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fasttrace import _core
 from fasttrace._core import abc
 from fasttrace._core.types import InstrumentationScope
 
@@ -102,3 +103,10 @@ def test_twins_have_the_same_public_names(both: Any, cls: str) -> None:
 def test_twin_modules_have_the_contracts_functions(both: Any, module: str) -> None:
     for core in both:
         assert set(functions(MODULES[module])) <= set(vars(getattr(core, module)))
+
+
+@pytest.mark.parametrize("module", _core.MODULES)
+def test_both_implementations_have_the_same_public_names(both: Any, module: str) -> None:
+    one, other = (getattr(core, module) for core in both)
+    assert one.__all__ == other.__all__
+    assert all(hasattr(owner, name) for owner in (one, other) for name in one.__all__)

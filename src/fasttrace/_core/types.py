@@ -44,8 +44,8 @@ class Status:
     __slots__ = ("description", "status_code")
 
     def __init__(self, status_code: StatusCode = StatusCode.UNSET, description: str | None = None) -> None:
-        self.status_code = status_code
-        self.description = description if status_code == StatusCode.ERROR else None
+        self.status_code: StatusCode = status_code
+        self.description: str | None = description if status_code == StatusCode.ERROR else None
 
     @property
     def is_ok(self) -> bool:
@@ -70,8 +70,8 @@ class Link:
     __slots__ = ("attributes", "context")
 
     def __init__(self, context: Any, attributes: Mapping[str, Any] | None = None) -> None:
-        self.context = context
-        self.attributes = attributes
+        self.context: Any = context
+        self.attributes: Mapping[str, Any] | None = attributes
 
     def __repr__(self) -> str:
         return f"Link({self.context!r}, {self.attributes!r})"
@@ -109,13 +109,13 @@ class SpanLimits:
         max_attribute_length: int | None = None,
         max_span_attribute_length: int | None = None,
     ) -> None:
-        self.max_span_attributes = _limit("max_span_attributes", max_span_attributes)
-        self.max_events = _limit("max_events", max_events)
-        self.max_links = _limit("max_links", max_links)
-        self.max_event_attributes = _limit("max_event_attributes", max_event_attributes)
-        self.max_link_attributes = _limit("max_link_attributes", max_link_attributes)
-        self.max_attribute_length = _limit("max_attribute_length", max_attribute_length)
-        self.max_span_attribute_length = (
+        self.max_span_attributes: int | None = _limit("max_span_attributes", max_span_attributes)
+        self.max_events: int | None = _limit("max_events", max_events)
+        self.max_links: int | None = _limit("max_links", max_links)
+        self.max_event_attributes: int | None = _limit("max_event_attributes", max_event_attributes)
+        self.max_link_attributes: int | None = _limit("max_link_attributes", max_link_attributes)
+        self.max_attribute_length: int | None = _limit("max_attribute_length", max_attribute_length)
+        self.max_span_attribute_length: int | None = (
             self.max_attribute_length
             if max_span_attribute_length is None
             else _limit("max_span_attribute_length", max_span_attribute_length)
@@ -141,10 +141,10 @@ class InstrumentationScope:
     def __init__(
         self, name: str, version: str = "", schema_url: str = "", attributes: Mapping[str, Any] | None = None
     ) -> None:
-        self.name = name
-        self.version = version
-        self.schema_url = schema_url
-        self.attributes = dict(attributes) if attributes else {}
+        self.name: str = name
+        self.version: str = version
+        self.schema_url: str = schema_url
+        self.attributes: dict[str, Any] = dict(attributes) if attributes else {}
 
     def _key(self) -> tuple[Any, ...]:
         return (self.name, self.version, self.schema_url, tuple(self.attributes.items()))
@@ -229,24 +229,24 @@ class SpanData:
     )
 
     def __init__(self) -> None:
-        self.name = ""
-        self.kind = SpanKind.INTERNAL
-        self.trace_id = ""
-        self.span_id = ""
-        self.parent_span_id = ""
-        self.trace_state = ""
-        self.flags = 0
-        self.start_time_ns = 0
-        self.end_time_ns = 0
+        self.name: str = ""
+        self.kind: SpanKind = SpanKind.INTERNAL
+        self.trace_id: str = ""
+        self.span_id: str = ""
+        self.parent_span_id: str = ""
+        self.trace_state: str = ""
+        self.flags: int = 0
+        self.start_time_ns: int = 0
+        self.end_time_ns: int = 0
         self.attributes: dict[str, Any] = {}
         self.events: list[Event] = []
         self.links: list[SpanLink] = []
-        self.status = Status()
+        self.status: Status = Status()
         self.resource: dict[str, Any] = {}
-        self.scope = InstrumentationScope("")
-        self.dropped_attributes_count = 0
-        self.dropped_events_count = 0
-        self.dropped_links_count = 0
+        self.scope: InstrumentationScope = InstrumentationScope("")
+        self.dropped_attributes_count: int = 0
+        self.dropped_events_count: int = 0
+        self.dropped_links_count: int = 0
 
     @property
     def duration_ns(self) -> int:

@@ -58,7 +58,7 @@ class Demo:
         exit_after: bool = False,
         serve: bool = False,
     ) -> None:
-        self.store = Store(spool)
+        self.store: Store = Store(spool)
         self.requests = requests
         self.concurrency = concurrency
         self.rate = rate
@@ -67,7 +67,7 @@ class Demo:
         self.exit_after = exit_after
         self.serve = serve
         self.answers: list[Answer] = []
-        self.started = time.monotonic()
+        self.started: float = time.monotonic()
         self._option = "" if spool is None else f" --spool {shlex.quote(spool)}"
         self._pen: Pen = pen_for(sys.stdout)
         self._page = ""

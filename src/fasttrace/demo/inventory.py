@@ -17,7 +17,7 @@ from starlette.routing import Route
 import fasttrace
 from fasttrace.demo.pool import ConnectionPool
 
-tracer = fasttrace.get_tracer(__name__)
+tracer: fasttrace.Tracer = fasttrace.get_tracer(__name__)
 
 POOL_SIZE = 2
 ROWS = 30_000

@@ -20,11 +20,11 @@ class Answer:
     __slots__ = ("duration_ns", "ended", "error", "status", "trace_id")
 
     def __init__(self, status: int, duration_ns: int, trace_id: str, error: str = "") -> None:
-        self.status = status
-        self.duration_ns = duration_ns
-        self.trace_id = trace_id
-        self.error = error
-        self.ended = time.time()
+        self.status: int = status
+        self.duration_ns: int = duration_ns
+        self.trace_id: str = trace_id
+        self.error: str = error
+        self.ended: float = time.time()
 
     @property
     def failed(self) -> bool:

@@ -25,7 +25,7 @@ class Page:
             self._socket = listen(HOST, PORT, "--port")
         except ServeError:
             self._socket = listen(HOST, 0, "--port")
-        self.url = f"http://{HOST}:{self._socket.getsockname()[1]}/"
+        self.url: str = f"http://{HOST}:{self._socket.getsockname()[1]}/"
         app = build(lambda: Index(spool))
         self._started = threading.Event()
         self._server = Server(configure(app), self._started.set, app.state.readers.stop)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import fasttrace
 
-tracer = fasttrace.get_tracer(__name__)
+tracer: fasttrace.Tracer = fasttrace.get_tracer(__name__)
 
 
 class ConnectionPool:

@@ -15,7 +15,7 @@ from typing import IO, Self
 from fasttrace.demo import SERVICES
 from fasttrace.errors import FasttraceError
 
-PEERS = {"gateway": ("checkout",), "checkout": ("inventory", "payments", "shipping")}
+PEERS: dict[str, tuple[str, ...]] = {"gateway": ("checkout",), "checkout": ("inventory", "payments", "shipping")}
 STOP_SECONDS = 6.0
 
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 import fasttrace
 from fasttrace.integrations.httpx import instrument
 
-tracer = fasttrace.get_tracer(__name__)
+tracer: fasttrace.Tracer = fasttrace.get_tracer(__name__)
 
 # What a drone reaches from the warehouse.
 LAST_DRONE_POSTCODE = 8_999

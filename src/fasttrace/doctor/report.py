@@ -19,11 +19,11 @@ class Finding:
     __slots__ = ("advice", "data", "name", "status", "text")
 
     def __init__(self, name: str, status: str, text: str, advice: str, data: dict[str, Any]) -> None:
-        self.name = name
-        self.status = status
-        self.text = text
-        self.advice = advice
-        self.data = data
+        self.name: str = name
+        self.status: str = status
+        self.text: str = text
+        self.advice: str = advice
+        self.data: dict[str, Any] = data
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""

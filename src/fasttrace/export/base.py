@@ -79,9 +79,9 @@ class Attempt:
     __slots__ = ("deadline", "retried_ambiguous", "urgent")
 
     def __init__(self, deadline: float | None = None, urgent: Callable[[], bool] = _never) -> None:
-        self.deadline = deadline
-        self.urgent = urgent
-        self.retried_ambiguous = 0
+        self.deadline: float | None = deadline
+        self.urgent: Callable[[], bool] = urgent
+        self.retried_ambiguous: int = 0
 
 
 class Batch:
@@ -91,7 +91,7 @@ class Batch:
     """
 
     def __init__(self, otlp: bytes | None, spans: int | None = None) -> None:
-        self.attempt = Attempt()
+        self.attempt: Attempt = Attempt()
         self._otlp = otlp
         self._count = spans
         self._spans: list[SpanData] | None = None

@@ -10,7 +10,7 @@ from fasttrace import _threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Cancellable(Protocol):
         """A call that another thread can give up."""
@@ -49,11 +49,11 @@ class Gate:
         """As in a new process: whoever is inside is in the parent."""
         # The door makes whoever forks the next one inside, and not the thread that at once sends again what was given
         # up for it. Locks, not methods: an interrupt between two lines must not leave one held.
-        self.door = _threads.original("allocate_lock")()
-        self.inside = _threads.original("allocate_lock")()
+        self.door: Any = _threads.original("allocate_lock")()
+        self.inside: Any = _threads.original("allocate_lock")()
         self._shut = self._empty = False
         self.call: Cancellable | None = None
-        self.given_up = False
+        self.given_up: bool = False
         self._pid = os.getpid()
 
     def if_forked(self) -> None:

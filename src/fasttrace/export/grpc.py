@@ -56,14 +56,14 @@ class Sender:
         credentials: Any = None,
     ) -> None:
         self._target, self._tls = target(endpoint, insecure=insecure)
-        self.endpoint = endpoint if "://" in endpoint else f"{'https' if self._tls else 'http'}://{endpoint}"
+        self.endpoint: str = endpoint if "://" in endpoint else f"{'https' if self._tls else 'http'}://{endpoint}"
         self._certificates = pem_files(certificates)
         if "key_file" in self._certificates and "cert_file" not in self._certificates:
             raise ConfigurationError(
                 "a client key without its certificate: set client_certificate or OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
             )
         self._given_credentials = credentials
-        self.identity = identity.Identity(headers, identity.GRPC)
+        self.identity: identity.Identity = identity.Identity(headers, identity.GRPC)
         # Values of names that end in -bin are bytes to gRPC.
         self._metadata = [(name, value.encode() if name.endswith("-bin") else value) for name, value in headers.items()]
         self._gzip = compression == "gzip"

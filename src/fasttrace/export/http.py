@@ -55,7 +55,7 @@ class Sender:
         self._shown = masked(endpoint)
         self._trust = trust
         self._certificates = pem_files(certificates)
-        self.identity = identity.Identity(headers, identity.HTTP)
+        self.identity: identity.Identity = identity.Identity(headers, identity.HTTP)
         self._headers = {**headers, "user-agent": USER_AGENT}
         self._gzip = compression == "gzip"
         if self._gzip:

@@ -34,7 +34,7 @@ class Identity:
                 raise ConfigurationError(
                     f"header {name!r}: use a name of letters, digits, - and _, and a value of one line of plain text"
                 )
-        self.headers = dict(headers)
+        self.headers: dict[str, str] = dict(headers)
         words = {word for value in headers.values() for word in (value, *value.split())}
         self._secrets = sorted((word for word in words if len(word) >= SECRET_CHARACTERS), key=len, reverse=True)
 

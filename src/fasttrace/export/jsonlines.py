@@ -19,7 +19,7 @@ class JSONLinesExporter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         try:
             os.close(self._open())
         except OSError as error:

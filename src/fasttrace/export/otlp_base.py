@@ -139,7 +139,7 @@ class OTLPBase:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
-        self.endpoint = sender.endpoint
+        self.endpoint: str = sender.endpoint
         self._parts = Parts()
 
     @property

@@ -50,8 +50,8 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
         client_key: str | None = None,
         credentials: Any = None,
     ) -> None:
-        self.timeout = otlp_base.timeout(timeout)
-        self.compression = otlp_base.compression(compression)
+        self.timeout: float = otlp_base.timeout(timeout)
+        self.compression: str = otlp_base.compression(compression)
         super().__init__(
             Sender(
                 (otlp_base.variable("ENDPOINT")[1] or DEFAULT_ENDPOINT) if endpoint is None else endpoint,

@@ -39,8 +39,8 @@ class OTLPExporter(otlp_base.OTLPBase):
         client_certificate: str | None = None,
         client_key: str | None = None,
     ) -> None:
-        self.timeout = otlp_base.timeout(timeout)
-        self.compression = otlp_base.compression(compression)
+        self.timeout: float = otlp_base.timeout(timeout)
+        self.compression: str = otlp_base.compression(compression)
         super().__init__(
             Sender(
                 _endpoint() if endpoint is None else endpoint,

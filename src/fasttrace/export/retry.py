@@ -32,7 +32,7 @@ class Retries:
         # Held while the sender is open: waiting between tries is waiting for it, and close releases it.
         self._closing = _threads.original("allocate_lock")()
         self._closing.acquire()
-        self.closed = False
+        self.closed: bool = False
 
     def until_delivered(self, send: Callable[[], bytes | ExportError], part: Batch, deadline: float) -> bytes:
         """Call ``send`` until it gives an answer's bytes, as long as its errors and ``deadline`` allow.

@@ -51,11 +51,11 @@ class SpoolExporter:
             raise ConfigurationError(f"max_bytes={max_bytes!r}, segment_bytes={segment_bytes!r}: use at least 1")
         if max_age is not None and max_age <= 0:
             raise ConfigurationError(f"max_age={max_age!r}: use seconds above 0, or None")
-        self.directory = default_directory() if directory is None else os.fspath(directory)
+        self.directory: str = default_directory() if directory is None else os.fspath(directory)
         self.max_bytes = max_bytes
         self.max_age = max_age
         # Half of the cap at most, so that a full spool still holds something when a segment goes.
-        self.segment_bytes = min(segment_bytes, max(1, max_bytes // 2))
+        self.segment_bytes: int = min(segment_bytes, max(1, max_bytes // 2))
         self._descriptor: int | None = None
         self._pid = 0
         self._written = 0

@@ -53,7 +53,7 @@ class StatsFile:
         self._said: list[Any] = []
         self._due = 0.0
         self._start_ns = time.time_ns()
-        self.errors = 0
+        self.errors: int = 0
 
     def prepare(self) -> None:
         """Import what is needed, while a fork would wait for it."""
@@ -152,12 +152,12 @@ class ProcessStats:
     __slots__ = ("pid", "service", "start_ns", "state", "stats", "written_ns")
 
     def __init__(self, told: dict[str, Any], *, running: bool) -> None:
-        self.service = str(told.get("service") or "unknown_service")[:200]
-        self.pid = _count(told.get("pid"))
-        self.start_ns = _count(told.get("start_ns"))
-        self.written_ns = _count(told.get("written_ns"))
+        self.service: str = str(told.get("service") or "unknown_service")[:200]
+        self.pid: int = _count(told.get("pid"))
+        self.start_ns: int = _count(told.get("start_ns"))
+        self.written_ns: int = _count(told.get("written_ns"))
         self.state = "ended" if told.get("ended") is True else "running" if running else "gone"
-        self.stats = _stats(told.get("stats"))
+        self.stats: dict[str, Any] = _stats(told.get("stats"))
 
     @property
     def dropped(self) -> dict[str, int]:

@@ -38,11 +38,11 @@ class Frame:
     __slots__ = ("length", "mine", "offset", "segment", "spans")
 
     def __init__(self, segment: _Segment, offset: int, length: int, spans: int, mine: bool) -> None:
-        self.segment = segment
-        self.offset = offset
-        self.length = length
-        self.spans = spans
-        self.mine = mine
+        self.segment: _Segment = segment
+        self.offset: int = offset
+        self.length: int = length
+        self.spans: int = spans
+        self.mine: bool = mine
 
 
 class _Segment:
@@ -51,9 +51,9 @@ class _Segment:
     __slots__ = ("descriptor", "frames", "path", "size")
 
     def __init__(self, path: str, descriptor: int, size: int = 0) -> None:
-        self.path = path
-        self.descriptor = descriptor
-        self.size = size
+        self.path: str = path
+        self.descriptor: int = descriptor
+        self.size: int = size
         self.frames: deque[Frame] = deque()
 
     def delete(self) -> None:
@@ -75,14 +75,16 @@ class Undelivered:
     def __init__(self, directory: str, max_bytes: int = segments.MAX_BYTES) -> None:
         self.directory = directory
         self.max_bytes = max_bytes
-        self.segment_bytes = max(1, min(segments.SEGMENT_BYTES, max_bytes // 2))
+        self.segment_bytes: int = max(1, min(segments.SEGMENT_BYTES, max_bytes // 2))
         self._segments: list[_Segment] = []
         self._reset()
 
     def _reset(self) -> None:
         self._lock = _threads.original("RLock")()
         self._newest: _Segment | None = None
-        self.mine = self.evicted_mine = self.evicted_others = 0
+        self.mine: int = 0
+        self.evicted_mine: int = 0
+        self.evicted_others: int = 0
 
     def after_fork_in_child(self) -> None:
         """The files, their locks and what waits in them are the parent's."""

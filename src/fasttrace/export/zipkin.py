@@ -47,7 +47,7 @@ class ZipkinExporter:
 
     def __init__(self, endpoint: str | None = None, *, timeout: float | None = None, compression: str = "none") -> None:
         chosen = endpoint or os.environ.get("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "").strip() or DEFAULT_ENDPOINT
-        self.timeout = _timeout() if timeout is None else config.seconds(timeout)
+        self.timeout: float = _timeout() if timeout is None else config.seconds(timeout)
         self._sender = Sender(chosen, {"content-type": "application/json"}, compression, {})
         self.endpoint = chosen
         self._parts = Parts()

@@ -85,11 +85,11 @@ class Database:
         statements: Any = None,
         code: Callable[[Exception], str] | None = None,
     ) -> None:
-        self.tracer = tracer
+        self.tracer: Tracer = tracer
         # Whether what no span is above is left out; for the integration to heed.
-        self.quiet = False
+        self.quiet: bool = False
         # What the database itself calls an error.
-        self.code = code or status_code
+        self.code: Callable[[Exception], str] = code or status_code
         self.statements: Any = statements or statements_of(system)
         known = {"db.namespace": namespace, "server.address": address, "server.port": port}
         self.attributes: dict[str, Any] = {"db.system.name": system, **{k: v for k, v in known.items() if v}}

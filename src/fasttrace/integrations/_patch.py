@@ -31,15 +31,16 @@ class Patch:
     __slots__ = ("_before", "_own", "name", "options", "original", "owner", "wrapper")
 
     def __init__(self, owner: Any, name: str, make: Callable[[Any, Patch], Any], options: Any) -> None:
-        self.owner = owner
-        self.name = name
-        self.options = options
+        self.owner: Any = owner
+        self.name: str = name
+        self.options: Any = options
         names = getattr(owner, "__dict__", {})
         self._own = name in names
         before: Any = names[name] if self._own else getattr(owner, name)
         self._before = before
-        self.original = _bare(before)
-        self.wrapper = wrapper = make(self.original, self)
+        self.original: Any = _bare(before)
+        self.wrapper: Any = make(self.original, self)
+        wrapper = self.wrapper
         update_wrapper(wrapper, self.original)
         setattr(wrapper, _MARK, self)
         if isinstance(before, MethodType):

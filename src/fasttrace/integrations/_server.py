@@ -68,11 +68,12 @@ class Server:
         trace_response: bool = False,
         durations: bool | None = None,
     ) -> None:
-        self.tracer = get_tracer(f"fasttrace.integrations.{library}", __version__) if tracer is None else tracer
-        self.trace_response = trace_response
+        self.tracer: Tracer = get_tracer(f"fasttrace.integrations.{library}", __version__) if tracer is None else tracer
+        self.trace_response: bool = trace_response
         if skip is None:
             skip = config.from_environment("skip_paths", os.environ)
-        self.skip_request = self.skip_path = None
+        self.skip_request: Callable[[Any], Any] | None = None
+        self.skip_path: Callable[[str], bool] | None = None
         if isinstance(skip, re.Pattern):
             search = skip.search
             self.skip_request = lambda request: search(url_of(request)) is not None
@@ -82,8 +83,8 @@ class Server:
             self.skip_path = matcher((skip,) if isinstance(skip, str) else skip)
         if capture_headers is None:
             capture_headers = config.from_environment("capture_headers", os.environ)
-        self.request_headers = capture(capture_headers, "request")
-        self.response_headers = capture(capture_headers, "response")
+        self.request_headers: dict[str, str] = capture(capture_headers, "request")
+        self.response_headers: dict[str, str] = capture(capture_headers, "response")
         if durations is None:
             durations = config.from_environment("request_durations", os.environ)
         self.record: Callable[[str, str, int, float], None] | None = None

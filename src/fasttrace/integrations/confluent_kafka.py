@@ -25,7 +25,7 @@ _on = False
 _HEADERS = 5
 
 
-class Producer(_Original):  # type: ignore[misc]
+class _Producer(_Original):  # type: ignore[misc]
     """confluent_kafka's own, whose messages carry the context."""
 
     def produce(self, topic: Any, *args: Any, **options: Any) -> Any:
@@ -36,7 +36,8 @@ class Producer(_Original):  # type: ignore[misc]
             return super().produce(topic, *args, **options)
 
 
-Producer.__module__, Producer.__doc__ = _Original.__module__, _Original.__doc__
+for _name in ("__module__", "__name__", "__qualname__", "__doc__"):
+    setattr(_Producer, _name, getattr(_Original, _name))
 
 
 def instrument(producer: None = None) -> None:
@@ -51,7 +52,7 @@ def instrument(producer: None = None) -> None:
             "use producer.produce(..., headers=fasttrace.integrations.kafka.inject_headers())"
         )
     _on = True
-    confluent_kafka.Producer = Producer
+    confluent_kafka.Producer = _Producer
     replace(confluent_kafka.SerializingProducer, "produce", _produce)
 
 
@@ -59,7 +60,7 @@ def uninstrument(producer: None = None) -> None:
     """Undo ``instrument``, for producers that exist, too. Calling it again changes nothing."""
     global _on
     _on = False
-    if confluent_kafka.Producer is Producer:
+    if confluent_kafka.Producer is _Producer:
         confluent_kafka.Producer = _Original
     restore(confluent_kafka.SerializingProducer, "produce")
 

@@ -32,9 +32,9 @@ class Axis:
     __slots__ = ("end_ns", "start_ns", "width")
 
     def __init__(self, start_ns: int, end_ns: int, width: int) -> None:
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.width = width
+        self.start_ns: int = start_ns
+        self.end_ns: int = end_ns
+        self.width: int = width
 
     def halves(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         """The half cells [first, last) that an interval covers, at least one, inside the axis."""

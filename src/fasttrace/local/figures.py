@@ -31,8 +31,8 @@ class Group:
 
     def __init__(self) -> None:
         self.durations: list[int] = []
-        self.errors = 0
-        self.own_ns = 0
+        self.errors: int = 0
+        self.own_ns: int = 0
 
     def add(self, entry: Entry) -> None:
         """Count one more."""

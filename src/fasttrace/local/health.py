@@ -64,8 +64,8 @@ class Losses:
         for one in losers:
             for reason, count in one.dropped.items():
                 self.reasons[reason] = self.reasons.get(reason, 0) + count
-        self.spans = sum(self.reasons.values())
-        self.processes = [(one.service, one.pid) for one in losers]
+        self.spans: int = sum(self.reasons.values())
+        self.processes: list[tuple[str, int]] = [(one.service, one.pid) for one in losers]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""

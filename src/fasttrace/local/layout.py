@@ -18,11 +18,11 @@ class Row:
     __slots__ = ("depth", "is_last", "missing_parent", "nodes", "parent")
 
     def __init__(self, nodes: list[Node], parent: Row | None, is_last: bool, missing_parent: str = "") -> None:
-        self.nodes = nodes
-        self.parent = parent
+        self.nodes: list[Node] = nodes
+        self.parent: Row | None = parent
         self.depth: int = 0 if parent is None else parent.depth + 1
-        self.is_last = is_last
-        self.missing_parent = missing_parent
+        self.is_last: bool = is_last
+        self.missing_parent: str = missing_parent
 
     @property
     def first(self) -> Node:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
 from fasttrace.local.facts import service_of, status_of
-from fasttrace.local.timing import critical_path, self_time_ns
+from fasttrace.local.timing import Segment, critical_path, self_time_ns
 
 ORPHAN = "orphan"  # names a parent that is not among the spans
 DUPLICATE = "duplicate"  # a second, different span with the id of another
@@ -35,20 +35,20 @@ class Node:
                  "self_time_ns", "service", "span", "start_ns")  # fmt: skip
 
     def __init__(self, span: SpanData, index: int) -> None:
-        self.span = span
-        self.index = index
-        self.name = span.name
-        self.service = service_of(span.resource)
-        self.error = span.status.status_code == StatusCode.ERROR
-        self.start_ns = span.start_time_ns
-        self.end_ns = max(span.start_time_ns, span.end_time_ns)
-        self.duration_ns = self.end_ns - self.start_ns
+        self.span: SpanData = span
+        self.index: int = index
+        self.name: str = span.name
+        self.service: str = service_of(span.resource)
+        self.error: bool = span.status.status_code == StatusCode.ERROR
+        self.start_ns: int = span.start_time_ns
+        self.end_ns: int = max(span.start_time_ns, span.end_time_ns)
+        self.duration_ns: int = self.end_ns - self.start_ns
         self.parent: Node | None = None
         self.children: list[Node] = []
-        self.depth = 0
+        self.depth: int = 0
         self.marks: set[str] = {BACKWARDS} if span.end_time_ns < span.start_time_ns else set()
         self.path: list[tuple[int, int]] = []
-        self.self_time_ns = 0
+        self.self_time_ns: int = 0
 
     @property
     def path_time_ns(self) -> int:
@@ -77,21 +77,21 @@ class Trace:
     """
 
     def __init__(self, spans: Iterable[SpanData]) -> None:
-        self.redelivered = 0
+        self.redelivered: int = 0
         nodes = self._distinct(spans)
         if not nodes:
             raise ValueError("a trace needs at least one span")
-        self.trace_id = nodes[0].span.trace_id
+        self.trace_id: str = nodes[0].span.trace_id
         for node in nodes:
             if node.span.trace_id != self.trace_id:
                 raise ValueError(
                     f"spans of two traces, {self.trace_id} and {node.span.trace_id}: use group_traces() to part them"
                 )
-        self.roots = _link(nodes)
-        self.root = next((node for node in self.roots if not node.marks & {ORPHAN, CYCLE}), self.roots[0])
-        self.nodes = list(_walk(self.roots))
-        self.start_ns = min(node.start_ns for node in nodes)
-        self.end_ns = max(node.end_ns for node in nodes)
+        self.roots: list[Node] = _link(nodes)
+        self.root: Node = next((node for node in self.roots if not node.marks & {ORPHAN, CYCLE}), self.roots[0])
+        self.nodes: list[Node] = list(_walk(self.roots))
+        self.start_ns: int = min(node.start_ns for node in nodes)
+        self.end_ns: int = max(node.end_ns for node in nodes)
         self._measure()
 
     def _distinct(self, spans: Iterable[SpanData]) -> list[Node]:
@@ -113,7 +113,7 @@ class Trace:
     def _measure(self) -> None:
         for node in self.nodes:
             node.self_time_ns = self_time_ns(node)
-        self.critical_path = critical_path(self.root)
+        self.critical_path: list[Segment] = critical_path(self.root)
         for segment in self.critical_path:
             segment.node.path.append((segment.start_ns, segment.end_ns))
 

@@ -82,13 +82,13 @@ class Term:
         number: float | None = None,
         below: float | None = None,
     ) -> None:
-        self.field = field
-        self.operator = operator
-        self.value = value
-        self.negated = negated
-        self.attribute = attribute
-        self.number = number
-        self.below = below
+        self.field: str = field
+        self.operator: str = operator
+        self.value: str = value
+        self.negated: bool = negated
+        self.attribute: bool = attribute
+        self.number: float | None = number
+        self.below: float | None = below
 
     def holds(self, number: float) -> bool:
         """Whether a number is as compared with; the minus is not looked at."""
@@ -112,8 +112,8 @@ class Query:
     __slots__ = ("terms", "text")
 
     def __init__(self, text: str, terms: list[Term]) -> None:
-        self.text = text
-        self.terms = terms
+        self.text: str = text
+        self.terms: list[Term] = terms
 
     def __bool__(self) -> bool:
         return bool(self.terms)

@@ -24,14 +24,14 @@ class Summary:
                  "status", "trace_id")  # fmt: skip
 
     def __init__(self, trace_id: str) -> None:
-        self.trace_id = trace_id
-        self.name = ""
-        self.service = ""
-        self.status = "ok"
-        self.spans = 0
-        self.errors = 0
-        self.start_ns = 0
-        self.end_ns = 0
+        self.trace_id: str = trace_id
+        self.name: str = ""
+        self.service: str = ""
+        self.status: str = "ok"
+        self.spans: int = 0
+        self.errors: int = 0
+        self.start_ns: int = 0
+        self.end_ns: int = 0
         self.root_duration_ns: int | None = None
         self._services: dict[str, int] = {}
         self._order: tuple[bool, int] | None = None
@@ -78,7 +78,7 @@ class Store:
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
-        self.directory = Path(directory or os.environ.get("FASTTRACE_SPOOL_DIR") or spool.default_directory())
+        self.directory: Path = Path(directory or os.environ.get("FASTTRACE_SPOOL_DIR") or spool.default_directory())
 
     @property
     def label(self) -> str:

@@ -14,8 +14,8 @@ try:
     from rich.cells import cell_len, set_cell_size
     from rich.console import Console
     from rich.text import Text
-except ModuleNotFoundError as error:
-    raise MissingExtraError("drawing in the terminal", "viewer") from error
+except ModuleNotFoundError as _error:
+    raise MissingExtraError("drawing in the terminal", "viewer") from _error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ class Pen:
     """Makes lines of ``width`` cells, in Unicode or in ASCII; foreign text is made inert on the way."""
 
     def __init__(self, width: int = PIPE_WIDTH, unicode: bool = True) -> None:
-        self.width = min(MAX_WIDTH, max(MIN_WIDTH, width))
+        self.width: int = min(MAX_WIDTH, max(MIN_WIDTH, width))
         self.unicode = unicode
         self._hues: dict[str, str] = {}
 

@@ -13,9 +13,9 @@ class Segment:
     __slots__ = ("end_ns", "node", "start_ns")
 
     def __init__(self, node: Node, start_ns: int, end_ns: int) -> None:
-        self.node = node
-        self.start_ns = start_ns
-        self.end_ns = end_ns
+        self.node: Node = node
+        self.start_ns: int = start_ns
+        self.end_ns: int = end_ns
 
     @property
     def duration_ns(self) -> int:

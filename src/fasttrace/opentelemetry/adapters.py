@@ -117,7 +117,7 @@ class Resource:
 
     def __init__(self, attributes: Mapping[str, Any], schema_url: str = "") -> None:
         self.attributes: Mapping[str, Any] = MappingProxyType(dict(attributes))
-        self.schema_url = schema_url
+        self.schema_url: str = schema_url
         self._text: str | None = None
 
     def merge(self, other: Any) -> Resource:

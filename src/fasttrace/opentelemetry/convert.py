@@ -35,9 +35,9 @@ class Enclosing:
     __slots__ = ("baggage", "entries", "members")
 
     def __init__(self, entries: dict[str, Any], members: dict[str, str], baggage: Any) -> None:
-        self.entries = entries
-        self.members = members
-        self.baggage = baggage
+        self.entries: dict[str, Any] = entries
+        self.members: dict[str, str] = members
+        self.baggage: Any = baggage
 
 
 class View(ApiContext):

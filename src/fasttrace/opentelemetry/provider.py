@@ -52,12 +52,12 @@ class TracerProvider(trace.TracerProvider):
     ) -> None:
         if own.get("exporter") is None and not any(os.environ.get(name, "").strip() for name in _EXPORTER_VARIABLES):
             own["exporter"] = "otlp"
-            self.default_exporter = True
+            self.default_exporter: bool = True
         else:
             self.default_exporter = False
         self._given_resource = resource
         self._given_sampler = sampler
-        self.id_generator = ids if id_generator is None else id_generator
+        self.id_generator: Any = ids if id_generator is None else id_generator
         self.shutdown_on_exit = shutdown_on_exit
         self._closed = False
         self._bind(

@@ -28,10 +28,10 @@ class Event:
     __slots__ = ("attributes", "dropped_attributes", "name", "timestamp")
 
     def __init__(self, name: str, timestamp: int, attributes: Mapping[str, Any], dropped_attributes: int) -> None:
-        self.name = name
-        self.timestamp = timestamp
-        self.attributes = attributes
-        self.dropped_attributes = dropped_attributes
+        self.name: str = name
+        self.timestamp: int = timestamp
+        self.attributes: Mapping[str, Any] = attributes
+        self.dropped_attributes: int = dropped_attributes
 
     def __repr__(self) -> str:
         return f"Event({self.name!r}, {self.timestamp}, {dict(self.attributes)!r})"
@@ -300,7 +300,14 @@ class ReadOnlyAttributes(dict[str, "Any"]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         refuse(self._owner, "_attributes")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+    __setitem__: Any = _refuse
+    __delitem__: Any = _refuse
+    clear: Any = _refuse
+    pop: Any = _refuse
+    popitem: Any = _refuse
+    setdefault: Any = _refuse
+    update: Any = _refuse
+    __ior__: Any = _refuse
 
 
 def _decoded(span: Any) -> tuple[tuple[Event, ...], tuple[Link, ...]]:

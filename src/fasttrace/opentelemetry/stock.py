@@ -38,10 +38,10 @@ class Recognised:
         max_batch_spans: int | None = None,
         max_queue_spans: int | None = None,
     ) -> None:
-        self.exporter = exporter
-        self.schedule_delay = schedule_delay
-        self.max_batch_spans = max_batch_spans
-        self.max_queue_spans = max_queue_spans
+        self.exporter: Exporter = exporter
+        self.schedule_delay: float = schedule_delay
+        self.max_batch_spans: int | None = max_batch_spans
+        self.max_queue_spans: int | None = max_queue_spans
 
 
 def take_over(provider: Any, processor: Any) -> bool:

@@ -16,7 +16,7 @@ from fasttrace.propagation.tracecontext import TraceContextPropagator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, TypeVar
 
     from fasttrace.propagation.base import Propagator
@@ -56,7 +56,8 @@ def get_propagator(name: str) -> Propagator:
 
 
 # The default pair in one step of the core, for plain dicts and lists of pairs without baggage.
-extract_w3c, inject_w3c = headers.extract_w3c, headers.inject_w3c
+extract_w3c: Callable[..., Context | None] = headers.extract_w3c
+inject_w3c: Callable[..., bool] = headers.inject_w3c
 # None is the default pair, made at first use: reading baggage needs modules that importing this package must not.
 _active: tuple[Propagator, ...] | None = None
 

@@ -45,7 +45,7 @@ class B3Propagator:
 class B3MultiPropagator(B3Propagator):
     """Writes ``X-B3-TraceId``, ``X-B3-SpanId`` and ``X-B3-Sampled`` or ``X-B3-Flags``."""
 
-    fields = ("x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-flags")
+    fields: tuple[str, ...] = ("x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-flags")
 
     def inject(self, carrier: Any, context: Context | Span | None = None) -> None:
         """Write the headers; nothing for an invalid context."""

@@ -40,7 +40,7 @@ class BaggagePropagator:
     left out member by member. Of a key that comes twice the last value counts. Properties are kept as they came.
     """
 
-    fields = ("baggage",)
+    fields: tuple[str, ...] = ("baggage",)
 
     def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
         """The context given, with the header's members added to its baggage."""

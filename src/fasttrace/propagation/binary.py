@@ -13,10 +13,13 @@ from fasttrace.propagation.carrier import put, raw_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-encode = headers.encode_binary
-decode = headers.decode_binary
+    from fasttrace._core import SpanContext
+
+encode: Callable[[Any], bytes] = headers.encode_binary
+decode: Callable[[Any], SpanContext | None] = headers.decode_binary
 
 __all__ = ["BinaryPropagator", "decode", "encode"]
 
@@ -28,7 +31,7 @@ MAX_TEXT_CHARACTERS = 1024
 class BinaryPropagator:
     """Reads and writes ``grpc-trace-bin``; what it writes is bytes."""
 
-    fields = (NAME,)
+    fields: tuple[str, ...] = (NAME,)
 
     def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
         """The remote context in the header; the context given when there is none, several or a malformed one."""

@@ -24,9 +24,9 @@ class Through:
     __slots__ = ("carrier", "getter", "setter")
 
     def __init__(self, carrier: Any, getter: Any = None, setter: Any = None) -> None:
-        self.carrier = carrier
-        self.getter = getter
-        self.setter = setter
+        self.carrier: Any = carrier
+        self.getter: Any = getter
+        self.setter: Any = setter
 
 
 class MessageSetter:

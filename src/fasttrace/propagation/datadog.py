@@ -23,7 +23,7 @@ ORIGIN, PRIORITY, TAGS = "datadog.origin", "datadog.priority", "datadog.tags"
 class DatadogPropagator:
     """Reads and writes ``x-datadog-*``: ids, priority, origin and the ``_dd.p.*`` tags."""
 
-    fields = (
+    fields: tuple[str, str, str, str, str] = (
         "x-datadog-trace-id",
         "x-datadog-parent-id",
         "x-datadog-sampling-priority",

@@ -50,7 +50,7 @@ _ENVIRONMENT = Environment()
 class EnvPropagator:
     """Reads and writes ``TRACEPARENT``, ``TRACESTATE`` and ``BAGGAGE``; reads ``os.environ`` for a carrier of None."""
 
-    fields = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
+    fields: tuple[str, ...] = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
     def __init__(self) -> None:
         self._formats = (TraceContextPropagator(), BaggagePropagator())

@@ -23,7 +23,7 @@ MAX_BAGGAGE_MEMBERS = 64
 class JaegerPropagator:
     """Reads and writes ``uber-trace-id`` and ``uberctx-KEY``; reads ``jaeger-baggage`` and ``jaeger-debug-id``."""
 
-    fields = ("uber-trace-id",)
+    fields: tuple[str, ...] = ("uber-trace-id",)
 
     def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
         """The remote context and the baggage in the headers, added to the context given."""

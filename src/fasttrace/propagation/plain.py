@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class PlainPropagator:
     """Reads and writes ``X-Trace-ID`` and ``X-Span-ID``; the decision is left to us."""
 
-    fields = ("x-trace-id", "x-span-id")
+    fields: tuple[str, ...] = ("x-trace-id", "x-span-id")
 
     def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
         """The remote context in the headers; the context given when one is missing or malformed."""

@@ -17,7 +17,7 @@ class TraceContextPropagator:
     A tracestate with an invalid member, or more than 32, is dropped as a whole and never harms the traceparent.
     """
 
-    fields = ("traceparent", "tracestate")
+    fields: tuple[str, ...] = ("traceparent", "tracestate")
 
     def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
         """The remote context in the headers; the context given when there is none, several or a malformed one."""

@@ -22,7 +22,7 @@ MAX_CHARACTERS = 1024
 class XRayPropagator:
     """Reads and writes ``X-Amzn-Trace-Id``; fields that are not ours are not kept."""
 
-    fields = ("x-amzn-trace-id",)
+    fields: tuple[str, ...] = ("x-amzn-trace-id",)
 
     def extract(self, carrier: Any, context: Context | Span | None = None) -> Any:
         """The remote context in the header; the context given when there is none or a malformed one."""

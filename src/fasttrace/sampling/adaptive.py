@@ -69,8 +69,8 @@ class Adaptive(Sampler):
     _boosted = ENTRIES
 
     def __init__(self, target_traces_per_second: float, *, max_routes: int = MAX_ROUTES) -> None:
-        self.target_traces_per_second = checks.positive(target_traces_per_second, "target_traces_per_second")
-        self.max_routes = int(checks.positive(max_routes, "max_routes"))
+        self.target_traces_per_second: float = checks.positive(target_traces_per_second, "target_traces_per_second")
+        self.max_routes: int = int(checks.positive(max_routes, "max_routes"))
         self._seen_every_ns = round(max(SEEN_EVERY_SECONDS, 1 / self.target_traces_per_second) * clock.SECOND_NS)
         self._routes: dict[tuple[str, str] | None, _Route] = {}
         # Keeps a route's count and rate together, and the number of routes bounded.

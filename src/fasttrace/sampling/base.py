@@ -39,10 +39,10 @@ class Boost:
     __slots__ = ("bound", "ratio", "threshold", "until_ns")
 
     def __init__(self, ratio: float, until_ns: int) -> None:
-        self.ratio = ratio
-        self.until_ns = until_ns
-        self.threshold = consistent.threshold_of(ratio)
-        self.bound = consistent.bound_of(ratio)
+        self.ratio: float = ratio
+        self.until_ns: int = until_ns
+        self.threshold: int = consistent.threshold_of(ratio)
+        self.bound: int = consistent.bound_of(ratio)
 
 
 class Sampler:

@@ -58,9 +58,9 @@ class Budget:
 
     def restart(self) -> None:
         """Begin with everything, as a process does that was forked."""
-        self.step = 0
-        self.lowered = 0
-        self.cpu_ratio = 0.0
+        self.step: int = 0
+        self.lowered: int = 0
+        self.cpu_ratio: float = 0.0
         self._seen: tuple[float, float, float] | None = None
         self._over = 0
         self._calm_since: float | None = None

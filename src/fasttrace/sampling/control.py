@@ -57,11 +57,11 @@ class Control:
         self, path: str, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
     ) -> None:
         self.path = path
-        self.asked = Asked()
+        self.asked: Asked = Asked()
         self.boost_deadline: float | None = None
         self.error: str | None = None
         self.read_time: float | None = None
-        self.age = 0.0
+        self.age: float = 0.0
         self._clock = clock
         self._wall = wall
         self._next = float("-inf")

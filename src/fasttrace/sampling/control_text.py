@@ -35,8 +35,8 @@ class Boost:
     __slots__ = ("ratio", "until")
 
     def __init__(self, ratio: float, until: datetime) -> None:
-        self.ratio = ratio
-        self.until = until
+        self.ratio: float = ratio
+        self.until: datetime = until
 
 
 class Recall:
@@ -45,9 +45,9 @@ class Recall:
     __slots__ = ("id", "seconds", "trace_ids")
 
     def __init__(self, id: str, trace_ids: tuple[int, ...] = (), seconds: float | None = None) -> None:  # noqa: A002
-        self.id = id
-        self.trace_ids = trace_ids
-        self.seconds = seconds
+        self.id: str = id
+        self.trace_ids: tuple[int, ...] = trace_ids
+        self.seconds: float | None = seconds
 
 
 class Asked:
@@ -56,9 +56,9 @@ class Asked:
     __slots__ = ("boost", "ratio", "recall")
 
     def __init__(self, ratio: float | None = None, boost: Boost | None = None, recall: Recall | None = None) -> None:
-        self.ratio = ratio
-        self.boost = boost
-        self.recall = recall
+        self.ratio: float | None = ratio
+        self.boost: Boost | None = boost
+        self.recall: Recall | None = recall
 
 
 def read(text: str) -> Asked:

@@ -42,14 +42,14 @@ class Incident:
     ) -> None:
         if error_ratio is None and p99 is None:
             raise ConfigurationError("error_ratio=None, p99=None: use at least one of them")
-        self.error_ratio = None if error_ratio is None else reading.share("error_ratio", error_ratio)
+        self.error_ratio: float | None = None if error_ratio is None else reading.share("error_ratio", error_ratio)
         if self.error_ratio == 0:
             raise ConfigurationError("error_ratio=0: use a share above 0, or every moment is an incident")
-        self.p99 = None if p99 is None else reading.seconds("p99", p99)
-        self.ratio = reading.share("ratio", ratio)
-        self.seconds = reading.seconds("seconds", seconds)
-        self.min_requests = reading.number("min_requests", min_requests)
-        self.window = reading.seconds("window", window)
+        self.p99: float | None = None if p99 is None else reading.seconds("p99", p99)
+        self.ratio: float = reading.share("ratio", ratio)
+        self.seconds: float = reading.seconds("seconds", seconds)
+        self.min_requests: int = reading.number("min_requests", min_requests)
+        self.window: float = reading.seconds("window", window)
 
     def __repr__(self) -> str:
         names = ("error_ratio", "p99", "ratio", "seconds", "min_requests", "window")
@@ -67,7 +67,7 @@ class Watch:
         self.incident = incident
         self.since: float | None = None
         self.until: float | None = None
-        self.count = 0
+        self.count: int = 0
         self._seen: deque[tuple[float, int, int, tuple[int, ...]]] = deque(maxlen=STEPS + 2)
 
     def observe(self, window: Mapping[str, Any], now: float) -> None:

@@ -52,7 +52,7 @@ class Probability(Sampler):
 
     def _set(self, ratio: float) -> None:
         self.ratio = ratio
-        self.threshold = consistent.threshold_of(ratio)
+        self.threshold: int = consistent.threshold_of(ratio)
 
     def set_ratio(self, ratio: float) -> None:
         """Record this share of traces from now on. Raises ConfigurationError, and then nothing has changed."""
@@ -84,7 +84,7 @@ class TraceIdRatio(Probability):
 
     def _set(self, ratio: float) -> None:
         self.ratio = ratio
-        self.threshold = consistent.bound_of(ratio)
+        self.threshold: int = consistent.bound_of(ratio)
 
     def _members(self) -> Members:
         return (None,) * 5
@@ -111,7 +111,9 @@ class ParentBased(Sampler):
             "local_parent_sampled": AlwaysOn() if local_parent_sampled is None else local_parent_sampled,
             "local_parent_not_sampled": AlwaysOff() if local_parent_not_sampled is None else local_parent_not_sampled,
         }
-        self.delegates = tuple(check_sampler(delegate, name) for name, delegate in delegates.items())
+        self.delegates: tuple[Sampler, ...] = tuple(
+            check_sampler(delegate, name) for name, delegate in delegates.items()
+        )
 
     @property
     def _boosted(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -19,8 +19,8 @@ class Bucket:
     __slots__ = ("_lock", "_taken_ns", "_tokens", "burst", "rate")
 
     def __init__(self, rate: float, burst: float) -> None:
-        self.rate = rate
-        self.burst = burst
+        self.rate: float = rate
+        self.burst: float = burst
         self._tokens = burst
         self._taken_ns = clock.now_ns()
         # Two threads never take the same token.
@@ -54,12 +54,12 @@ class RateLimited(Sampler):
     _boosted = ENTRIES
 
     def __init__(self, traces_per_second: float, *, burst: float | None = None) -> None:
-        self.traces_per_second = checks.rate(traces_per_second, "traces_per_second")
+        self.traces_per_second: float = checks.rate(traces_per_second, "traces_per_second")
         if burst is None:
             burst = max(1.0, self.traces_per_second) if self.traces_per_second else 0.0
         elif checks.rate(burst, "burst") < 1:
             raise ConfigurationError(f"burst={burst!r}: use a number of traces of at least 1")
-        self.burst = float(burst)
+        self.burst: float = float(burst)
         self._bucket = Bucket(self.traces_per_second, self.burst)
 
     def _thresholds(self) -> Thresholds:

@@ -42,17 +42,17 @@ class JaegerRemote(Sampler):
 
         import urllib3  # noqa: F401
 
-        self.url = _endpoint(url)
+        self.url: str = _endpoint(url)
         if service_name is not None and (not isinstance(service_name, str) or not service_name):
             raise ConfigurationError(
                 f"service_name={service_name!r}: use the service's name, or None for the provider's"
             )
         self.service_name = service_name
-        self.interval = checks.positive(interval, "interval")
-        self.initial = Probability(0.001) if initial is None else check_sampler(initial, "initial")
+        self.interval: float = checks.positive(interval, "interval")
+        self.initial: Sampler = Probability(0.001) if initial is None else check_sampler(initial, "initial")
         self.strategy: Sampler = self.initial
         self.last_error: str | None = None
-        self.polls = 0
+        self.polls: int = 0
         self._answer: Any = None
         self._next_ns = 1  # long ago: the first span asks
         # Guards the start of the thread and its waking: there is one at a time in a process.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fasttrace.sampling.base import Answer, Members, Thresholds
 
 # The cases that a word of `parent` stands for.
-PARENTS = {
+PARENTS: dict[str, tuple[int, ...]] = {
     "root": (0,),
     "remote": (1, 2),
     "local": (3, 4),
@@ -64,7 +64,7 @@ class Rule:
         parent: str | Iterable[str] | None = None,
     ) -> None:
         self._said = {"name": name, "kind": kind, "attributes": attributes, "parent": parent}
-        self.sampler = sampler_of(sample, "sample")
+        self.sampler: Sampler = sampler_of(sample, "sample")
         self._names = None if name is None else _matcher(name, "name", only_text=True)
         self._kinds = None if kind is None else frozenset(_kind(one) for one in _listed(kind))
         if attributes is not None and not (
@@ -73,7 +73,7 @@ class Rule:
             raise ConfigurationError(f"attributes={attributes!r}: use a mapping such as {{'url.path': '/health*'}}")
         self._attributes = tuple((key, _matcher(value, key)) for key, value in (attributes or {}).items())
         if parent is None:
-            self.cases = frozenset(ALL) - {LOCAL_NOT_SAMPLED}
+            self.cases: frozenset[int] = frozenset(ALL) - {LOCAL_NOT_SAMPLED}
         else:
             self.cases = frozenset(case for word in _listed(parent) for case in _cases(word))
 
@@ -121,8 +121,8 @@ class Rules(Sampler):
     def __init__(self, rules: Iterable[Rule | Mapping[str, Any]], default: Any = True) -> None:
         if isinstance(rules, (str, bytes)) or hasattr(rules, "items") or not hasattr(rules, "__iter__"):
             raise ConfigurationError(f"rules={rules!r}: use a list of Rule(...) or of mappings")
-        self.rules = tuple(Rule.of(rule) for rule in rules)
-        self.default = sampler_of(default, "default")
+        self.rules: tuple[Rule, ...] = tuple(Rule.of(rule) for rule in rules)
+        self.default: Sampler = sampler_of(default, "default")
         self._asked = frozenset(case for rule in self.rules for case in rule.cases)
 
     def set_ratio(self, ratio: float) -> None:

@@ -28,9 +28,9 @@ class PerOperation(Sampler):
     _boosted = ENTRIES
 
     def __init__(self, default: float, lower_bound: float, operations: dict[str, float]) -> None:
-        self.default = Probability(default)
+        self.default: Probability = Probability(default)
         self.lower_bound = lower_bound
-        self.operations = {name: Probability(ratio) for name, ratio in operations.items()}
+        self.operations: dict[str, Probability] = {name: Probability(ratio) for name, ratio in operations.items()}
         self._buckets: dict[str | None, Bucket] = {}
 
     def _thresholds(self) -> Thresholds:

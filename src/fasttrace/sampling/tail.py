@@ -231,7 +231,7 @@ class Plan:
     __slots__ = ("baseline_ratio", "by_bit", "core_rules", "reasons", "rules", "store_rules")
 
     def __init__(self, rules: tuple[Rule, ...], head_is_baseline: bool) -> None:
-        self.rules = rules
+        self.rules: tuple[Rule, ...] = rules
         self.baseline_ratio: float | None = None
         self.by_bit: dict[int, Rule] = {}
         reasons = dict(_REASONS)
@@ -247,9 +247,9 @@ class Plan:
             self.by_bit[bit] = rule
             reasons[bit] = rule.name
             (store if rule.kind in ("rare", "percentile", "baseline") else core).append(_plain(rule, bit))
-        self.core_rules = tuple(core)
-        self.store_rules = tuple(store)
-        self.reasons = tuple(reasons.get(bit) for bit in range(32))
+        self.core_rules: tuple[tuple[Any, ...], ...] = tuple(core)
+        self.store_rules: tuple[tuple[Any, ...], ...] = tuple(store)
+        self.reasons: tuple[str | None, ...] = tuple(reasons.get(bit) for bit in range(32))
 
 
 def _plain(rule: Rule, bit: int) -> tuple[Any, ...]:

@@ -29,14 +29,14 @@ class Begun:
 
     def __init__(self, span: Span, recorder: Recorder) -> None:
         self.data: SpanData | None = None
-        self.name = span.name
+        self.name: str = span.name
         # Not the span itself: one that is dropped without an end must count as abandoned in a test, too.
-        self.ids = span.trace_id, span.span_id
-        self.parent_span_id = span.parent_span_id
-        self.recorder = recorder
-        self.thread = get_ident()
-        self.running = True
-        self.given_up = False
+        self.ids: tuple[int, int] = span.trace_id, span.span_id
+        self.parent_span_id: int = span.parent_span_id
+        self.recorder: Recorder = recorder
+        self.thread: int = get_ident()
+        self.running: bool = True
+        self.given_up: bool = False
 
 
 class Spans:

@@ -5,3 +5,5 @@ from fasttrace._core._python.context import attach as attach
 from fasttrace._core._python.context import current_node as current_node
 from fasttrace._core._python.context import detach as detach
 from fasttrace._core._python.context import set_foreign as set_foreign
+
+__all__ = ["Context", "Node", "SpanContext", "attach", "current_node", "detach", "set_foreign"]

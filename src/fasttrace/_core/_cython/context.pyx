@@ -16,6 +16,8 @@ from contextvars import ContextVar
 
 from fasttrace._core.types import BAGGAGE_KEY, TraceState
 
+__all__ = ["Context", "Node", "SpanContext", "attach", "current_node", "detach", "set_foreign"]
+
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maximum)
     void *PyUnicode_DATA(object text)

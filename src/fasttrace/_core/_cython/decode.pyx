@@ -26,6 +26,8 @@ from fasttrace._core.types import (
     StatusCode,
 )
 
+__all__ = ["decode_request", "decode_span"]
+
 cdef extern from "Python.h":
     Py_ssize_t PyBytes_GET_SIZE(object data)
 

@@ -27,6 +27,17 @@ from fasttrace._core._cython.ring cimport FT_HAS_GIL
 
 from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
 
+__all__ = [
+    "decode_binary",
+    "encode_binary",
+    "extract_w3c",
+    "format_b3",
+    "format_traceparent",
+    "inject_w3c",
+    "parse_b3",
+    "parse_traceparent",
+]
+
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)

@@ -8,6 +8,8 @@ copies stale, and the next draw there seeds them anew. Raced by ``stress/race.py
 
 import os
 
+__all__ = ["fork_generation", "generate_span_id", "generate_trace_id"]
+
 cdef ft_process PROCESS
 
 

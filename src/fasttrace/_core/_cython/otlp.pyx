@@ -17,6 +17,8 @@ from libc.string cimport memcpy
 from fasttrace._core.layout import RECORD_HEADER_BYTES, RECORD_KIND_SPAN, RECORD_MAGIC
 from fasttrace._core.values import normalise
 
+__all__ = ["assemble", "count_records", "encode_attributes", "encode_scope"]
+
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     Py_ssize_t PyBytes_GET_SIZE(object data)

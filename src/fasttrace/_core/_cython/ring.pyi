@@ -1,1 +1,3 @@
 from fasttrace._core._python.ring import Ring as Ring
+
+__all__ = ["Ring"]

@@ -35,6 +35,8 @@ from fasttrace._core.layout import (
     check_record,
 )
 
+__all__ = ["Ring"]
+
 cdef extern from "Python.h":
     Py_ssize_t PyBytes_GET_SIZE(object data)
 

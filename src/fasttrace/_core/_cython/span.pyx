@@ -100,6 +100,8 @@ from fasttrace._core.types import (
     TraceState,
 )
 
+__all__ = ["Recorder", "Span", "Tracer", "current_span"]
+
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     Py_ssize_t PyVectorcall_NARGS(size_t count)

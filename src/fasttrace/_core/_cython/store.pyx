@@ -40,6 +40,8 @@ from fasttrace._core.storing import (
     trace_id_bytes,
 )
 
+__all__ = ["Store"]
+
 cdef extern from "Python.h":
     Py_ssize_t PyBytes_GET_SIZE(object data)
 

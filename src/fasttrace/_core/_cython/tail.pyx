@@ -14,6 +14,8 @@ from fasttrace._core._cython.otlp cimport ft_text_equal
 
 from fasttrace._core.rules import check_span_rules
 
+__all__ = ["LocalTrace", "TailRules"]
+
 cdef extern from "Python.h":
     double PyLong_AsDouble(object value) except? -1.0
     double PyFloat_AS_DOUBLE(object value)

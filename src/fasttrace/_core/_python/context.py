@@ -6,6 +6,8 @@ from contextvars import ContextVar
 
 from fasttrace._core.types import BAGGAGE_KEY, TraceState
 
+__all__ = ["Context", "Node", "SpanContext", "attach", "current_node", "detach", "set_foreign"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

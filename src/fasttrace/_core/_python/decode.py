@@ -20,6 +20,8 @@ from fasttrace._core.types import (
     StatusCode,
 )
 
+__all__ = ["decode_request", "decode_span"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -14,6 +14,17 @@ from fasttrace._core._python.context import (
 )
 from fasttrace._core.types import BAGGAGE_KEY, DEBUG_VALUES, TraceState
 
+__all__ = [
+    "decode_binary",
+    "encode_binary",
+    "extract_w3c",
+    "format_b3",
+    "format_traceparent",
+    "inject_w3c",
+    "parse_b3",
+    "parse_traceparent",
+]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

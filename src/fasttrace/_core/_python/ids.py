@@ -8,6 +8,8 @@ from _thread import RLock
 
 from fasttrace._core._python.process import mark
 
+__all__ = ["fork_generation", "generate_span_id", "generate_trace_id"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable

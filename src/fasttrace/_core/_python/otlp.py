@@ -12,6 +12,8 @@ from struct import Struct
 from fasttrace._core.layout import RECORD_HEADER_BYTES, RECORD_KIND_SPAN, RECORD_MAGIC
 from fasttrace._core.values import INT64_MAX, INT64_MIN, normalise
 
+__all__ = ["assemble", "count_records", "encode_attributes", "encode_scope"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,6 +13,8 @@ from fasttrace._core.layout import (
     check_record,
 )
 
+__all__ = ["Ring"]
+
 
 class Ring:
     """Module ``ring``. The bounded queue of records between the spans that end and the thread that sends.
@@ -45,8 +47,8 @@ class Ring:
             raise ValueError(f"max_spans={max_spans!r}, max_bytes={max_bytes!r}: both must be at least 1")
         if ring_bytes < 1024 or ring_bytes & (ring_bytes - 1):
             raise ValueError(f"ring_bytes={ring_bytes!r}: a power of two of at least 1024")
-        self.max_spans = max_spans
-        self.max_bytes = max_bytes
+        self.max_spans: int = max_spans
+        self.max_bytes: int = max_bytes
         self._ring_bytes = ring_bytes
         self.reset_after_fork()
 

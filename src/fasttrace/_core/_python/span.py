@@ -77,12 +77,14 @@ from fasttrace._core.types import (
 )
 from fasttrace._core.values import INT64_MAX, INT64_MIN
 
+__all__ = ["Recorder", "Span", "Tracer", "current_span"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, TypeVar
 
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _NEW, _RECORDING, _ENDED, _NOT_RECORDING = 0, 1, 2, 3
 _RANDOMNESS = (1 << 56) - 1
@@ -158,13 +160,13 @@ class Recorder:
         baggage_attributes: Iterable[str] = (),
     ) -> None:
         self.ring = ring
-        self.limits = SpanLimits() if limits is None else limits
+        self.limits: SpanLimits = SpanLimits() if limits is None else limits
         self.scopes: list[InstrumentationScope] = []
         # One object, so that a span that begins while both are replaced never has one of each.
         self._decisions = check_thresholds(thresholds), check_ot_members((None,) * 5)
         self.decide: Callable[..., tuple[Any, Any, Any]] | None = None
         self.on_expire: Callable[[], None] | None = None
-        self.expires_ns = 0
+        self.expires_ns: int = 0
         self.observe = False
         self.record_unsampled = False
         self._detail = DETAIL_FULL
@@ -1128,7 +1130,7 @@ class Span(Node):
         except Exception:
             self._events_dropped += 1
 
-    def __call__(self, function: Function) -> Function:
+    def __call__(self, function: _Function) -> _Function:
         """Decorate a function, coroutine function, generator function or async generator function."""
         from fasttrace._core.decorate import decorate
 

@@ -41,6 +41,8 @@ from fasttrace._core.storing import (
     trace_id_bytes,
 )
 
+__all__ = ["Store"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fasttrace._core.rules import check_span_rules
 
+__all__ = ["LocalTrace", "TailRules"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable

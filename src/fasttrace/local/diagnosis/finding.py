@@ -29,12 +29,12 @@ class Diagnosis:
     def __init__(
         self, rule: str, service: str, sentence: str, evidence: Node, figures: dict[str, float], cost_ns: int = 0
     ) -> None:
-        self.rule = rule
-        self.service = service
-        self.sentence = sentence
-        self.evidence = evidence
-        self.figures = figures
-        self.cost_ns = cost_ns
+        self.rule: str = rule
+        self.service: str = service
+        self.sentence: str = sentence
+        self.evidence: Node = evidence
+        self.figures: dict[str, float] = figures
+        self.cost_ns: int = cost_ns
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""

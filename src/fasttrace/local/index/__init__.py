@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from threading import RLock
 from typing import Any, Self
 
@@ -35,8 +36,8 @@ class Index:
 
     def __init__(self, spool_directory: str | os.PathLike[str] | None = None) -> None:
         store = Store(spool_directory)
-        self.directory = store.directory
-        self.label = store.label
+        self.directory: Path = store.directory
+        self.label: str = store.label
         self._lock = RLock()
         self._database, self._inode = database.connect(self.directory)
         self._writer = Writer(self._database, self.directory)

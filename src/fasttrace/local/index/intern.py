@@ -25,8 +25,8 @@ class Key(dict[str, int]):
 
     def __init__(self, number: int, spread: bool) -> None:
         super().__init__()
-        self.id = number
-        self.spread = spread
+        self.id: int = number
+        self.spread: bool = spread
 
 
 class Interner:

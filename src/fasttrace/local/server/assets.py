@@ -31,7 +31,7 @@ class Assets:
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, str, str]] = {}
         self._read(files("fasttrace.local").joinpath("web"), "")
-        self.csp = _policy(self._files["index.html"][0])
+        self.csp: str = _policy(self._files["index.html"][0])
 
     def _read(self, folder: Traversable, prefix: str) -> None:
         for entry in folder.iterdir():

@@ -53,11 +53,11 @@ class Readers:
         self._threads = ThreadPoolExecutor(READERS, "fasttrace-read")
         self._writer = ThreadPoolExecutor(1, "fasttrace-index")
         self._waiting: set[asyncio.Future[None]] = set()
-        self.version = 0
-        self.trouble = ""
-        self.dropped = 0  # spans, by all processes of the spool
+        self.version: int = 0
+        self.trouble: str = ""
+        self.dropped: int = 0  # spans, by all processes of the spool
         self.streams = 0
-        self.closing = False
+        self.closing: bool = False
 
     async def ask(self, question: Callable[..., Any], *arguments: Any) -> Any:
         """What ``question(index, *arguments)`` returns, asked in a thread that has an index."""

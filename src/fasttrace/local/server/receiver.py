@@ -67,7 +67,10 @@ class Receiver:
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
         self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
         self._appending = asyncio.Lock()
-        self.accepted = self.rejected = self.requests = self.refused = 0
+        self.accepted: int = 0
+        self.rejected: int = 0
+        self.requests: int = 0
+        self.refused: int = 0
 
     def to_dict(self) -> dict[str, int]:
         """The counts since the start, for the health page."""

@@ -55,8 +55,8 @@ class Shown:
     __slots__ = ("body", "spans", "trace")
 
     def __init__(self, trace: Trace, spans: int) -> None:
-        self.trace = trace
-        self.spans = spans
+        self.trace: Trace = trace
+        self.spans: int = spans
         self.body: bytes | None = None
 
 
