@@ -9,11 +9,12 @@ Shared between threads, and what guards it:
   let go where a call waits, so no step that leaves a span half changed waits or runs Python code, and a field that
   others may read is replaced while a second reference keeps the old value alive;
 * the part in which events are encoded: lent to one caller at a time under the GIL, not used without one;
+* what was written of exceptions (``places.h``): the GIL; without one a mutex, held for C code only;
 * thresholds, ``closed`` and the like: single words, whose change is seen now or a moment later; what is an object
   among them is read and replaced in a critical section on the recorder, but ``tail_rules``, which are set before the
   first span.
 
-Raced by ``stress/race.py`` ("spans", "shared spans", "forks", "tail").
+Raced by ``stress/race.py`` ("spans", "shared spans", "exceptions", "forks", "tail").
 """
 
 cimport cython
