@@ -1557,7 +1557,7 @@ cdef tuple learn(Recorder recorder, object exception, ft_clue *clue, ft_buffer *
     cdef uint32_t i = 0
     if ft_count_steps(clue.traceback) > FT_MOST_STEPS + clue.skipped:
         return None
-    texts = texts_of(clue)
+    texts = texts_of(clue, False)
     if texts is None:
         try:
             traceback = None if clue.traceback == NULL else <object> clue.traceback
@@ -1581,16 +1581,23 @@ cdef tuple learn(Recorder recorder, object exception, ft_clue *clue, ft_buffer *
     return members, description
 
 
-cdef object texts_of(ft_clue *clue):
-    """What is known of the place of an exception, or None."""
+cdef object texts_of(ft_clue *clue, bint written):
+    """What is known of the place of an exception, or None; ``written``: only if that is what was written there last."""
     cdef ft_place *place
     texts = None
     ft_lock(&places_mutex)
     place = ft_find_place(clue)
-    if place != NULL:
+    if place != NULL and (not written or ft_is_written(place, clue)):
         texts = <object> place.texts
+        if written:
+            ft_note_last(clue, place)
     ft_unlock(&places_mutex)
     return texts
+
+
+cdef object cleaned(object cleaner, str text, str otherwise):
+    """``exceptions.cleaned``."""
+    return text if cleaner is None else exceptions.cleaned(cleaner, text, otherwise)
 
 
 cdef tuple composed(ft_clue *clue, object texts):
@@ -1600,11 +1607,11 @@ cdef tuple composed(ft_clue *clue, object texts):
     stack = f"{lines}{shown}: {said}\n" if said else f"{lines}{shown}\n"
     members = {
         "exception.type": kind,
-        "exception.message": exceptions.cleaned(cleaner, said, ""),
-        "exception.stacktrace": exceptions.cleaned(cleaner, stack, ""),
+        "exception.message": cleaned(cleaner, said, ""),
+        "exception.stacktrace": cleaned(cleaner, stack, ""),
         "exception.escaped": "True" if clue.escaped else "False",
     }
-    return members, text_of(exceptions.cleaned(cleaner, f"{name}: {said}", name))
+    return members, text_of(cleaned(cleaner, f"{name}: {said}", name))
 
 
 cdef dict members_of(Recorder recorder, object exception, bint escaped):
@@ -1615,7 +1622,12 @@ cdef dict members_of(Recorder recorder, object exception, bint escaped):
     if recorder is not None and read_clue(recorder, exception, escaped, &clue):
         ft_buffer_init(&part)
         try:
-            found = learn(recorder, exception, &clue, &part)
+            texts = texts_of(&clue, True)
+            if texts is None:
+                found = learn(recorder, exception, &clue, &part)
+            else:
+                write_there_no_more()
+                found = composed(&clue, texts)
         finally:
             ft_buffer_free(&part)
             ft_drop_clue(&clue)

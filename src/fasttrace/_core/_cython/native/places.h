@@ -3,8 +3,8 @@
    A place is the class of an exception and the instructions that its traceback names, outermost first. A class is known
    by its version tag, which CPython never gives twice and takes away when the class or one of its bases changes: no
    class is kept alive. Places do not change; who knows something newer puts another one in their place. Nothing in here
-   runs Python code but ft_place_free. The GIL guards the table; without one, whoever calls ft_find_place or
-   ft_put_place, or looks at a place, holds a mutex. */
+   runs Python code but ft_place_free and ft_drop_clue. The GIL guards the table; without one, whoever calls
+   ft_find_place or ft_put_place, or looks at a place, holds a mutex. */
 #ifndef FASTTRACE_PLACES_H
 #define FASTTRACE_PLACES_H
 
@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "pytext.h"
 
 enum {
     FT_PLACES = 256,
@@ -45,10 +47,11 @@ typedef struct {
 typedef struct {
     PyObject *exception;
     unsigned int version;
-    PyObject *name, *qualname;
-    PyObject *said;      /* its text, owned */
-    PyObject *traceback; /* or NULL, owned */
-    PyObject *cleaner;   /* or None, owned */
+    /* All of these are owned. */
+    PyObject *name, *qualname; /* or NULL */
+    PyObject *said;            /* its text */
+    PyObject *traceback;       /* or NULL */
+    PyObject *cleaner;         /* or None */
     int64_t max_count, max_length;
     int escaped;
     size_t skipped; /* steps that were added after it was written for the first time */
@@ -121,13 +124,13 @@ static int ft_read_clue(PyObject *exception, PyObject *notes_key, ft_clue *clue)
         if (noted < 0) PyErr_Clear();
         if (noted) return 0;
     }
-    clue->name = clue->qualname = NULL;
-    if (PyType_HasFeature(kind, Py_TPFLAGS_HEAPTYPE)) {
-        clue->name = ((PyHeapTypeObject *)kind)->ht_name;
-        clue->qualname = ((PyHeapTypeObject *)kind)->ht_qualname;
-    }
     clue->said = ft_plain_text(exception);
     if (clue->said == NULL) return 0;
+    clue->name = clue->qualname = NULL;
+    if (PyType_HasFeature(kind, Py_TPFLAGS_HEAPTYPE)) {
+        clue->name = Py_NewRef(((PyHeapTypeObject *)kind)->ht_name);
+        clue->qualname = Py_NewRef(((PyHeapTypeObject *)kind)->ht_qualname);
+    }
     clue->traceback = base->traceback == Py_None ? NULL : Py_XNewRef(base->traceback);
     clue->exception = exception;
     clue->skipped = 0;
@@ -135,6 +138,8 @@ static int ft_read_clue(PyObject *exception, PyObject *notes_key, ft_clue *clue)
 }
 
 static void ft_drop_clue(ft_clue *clue) {
+    Py_XDECREF(clue->name);
+    Py_XDECREF(clue->qualname);
     Py_DECREF(clue->said);
     Py_XDECREF(clue->traceback);
     Py_DECREF(clue->cleaner);
@@ -178,17 +183,10 @@ static inline uint64_t ft_hash_clue(const ft_clue *clue) {
     return hash;
 }
 
-static inline int ft_same_text(PyObject *a, PyObject *b) {
-    if (a == b) return 1;
-    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
-    if (length != PyUnicode_GET_LENGTH(b) || PyUnicode_KIND(a) != PyUnicode_KIND(b)) return 0;
-    return memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)length * (size_t)PyUnicode_KIND(a)) == 0;
-}
-
 /* Whether what was written last is what is to be written now. */
 static inline int ft_is_written(const ft_place *place, const ft_clue *clue) {
     return place->escaped == clue->escaped && place->cleaner == clue->cleaner && place->max_count == clue->max_count &&
-           place->max_length == clue->max_length && ft_same_text(place->said, clue->said);
+           place->max_length == clue->max_length && ft_text_equal(place->said, clue->said);
 }
 
 /* The place of an exception, or NULL. */
@@ -196,7 +194,7 @@ static ft_place *ft_find_place(ft_clue *clue) {
     size_t count = ft_count_steps(clue->traceback);
     ft_place *place = ft_last_place;
     if (place != NULL && ft_last_exception == clue->exception && place->count <= count &&
-        ft_same_text(place->said, clue->said) &&
+        ft_text_equal(place->said, clue->said) &&
         ft_is_place(place, clue, ft_skip_steps(clue->traceback, count - place->count))) {
         clue->skipped = count - place->count;
         return place;
