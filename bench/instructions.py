@@ -34,6 +34,7 @@ HOT = (
     "span",
     "span, 4 attributes",
     "span, 4 attributes and an event",
+    "span with an exception",
     "child",
     "request of 6 spans",
     "unsampled root",

@@ -1,4 +1,4 @@
-"""Threads that race for everything the core shares: ids, queue, spans, samplers, tail rules, headers, codec, forks.
+"""Threads that race for all that the core shares: ids, queue, spans, exceptions, samplers, tail rules, headers, forks.
 
 What it proves it proves where there is no GIL; with one it runs, too, and proves less. Every section counts what must
 come out, so that a lost update, a torn record or an id drawn twice is seen, and a broken object ends the process.
@@ -224,6 +224,37 @@ def race_shared_spans(report: Report, rounds: int) -> None:
     )
 
 
+def race_exceptions(report: Report, rounds: int) -> None:
+    """From more places than are remembered, with messages that are replaced by those of others."""
+    race = Race()
+    rounds //= 10
+    names: dict[str, Any] = {}
+    exec("".join(f"def fail_{place}(text): raise ValueError(text)\n" for place in range(300)), names)
+
+    def work(number: int) -> None:
+        for index in range(rounds):
+            place = index % 5 if index % 3 else (index * 7 + number) % 300
+            text = f"{place} {number if index % 4 else 'all'}"
+            with contextlib.suppress(ValueError), race.tracer.start_as_current_span(text):
+                names[f"fail_{place}"](text)
+
+    together(work)
+    race.end()
+    spans = race.spans()
+    report.holds(
+        f"exceptions: {len(spans):,} told, each as it was raised",
+        len(spans) == THREADS * rounds
+        and all(
+            span.status.description == f"ValueError: {span.name}"
+            and span.events[0].attributes["exception.message"] == span.name
+            and span.events[0].attributes["exception.stacktrace"].endswith(
+                f"in fail_{span.name.split()[0]}\nValueError: {span.name}\n"
+            )
+            for span in spans
+        ),
+    )
+
+
 def race_samplers(report: Report, rounds: int) -> None:
     """Decisions are taken while thresholds, members of tracestate and whoever is asked are replaced."""
     race = Race()
@@ -402,6 +433,11 @@ def race_forks(report: Report, rounds: int) -> None:
         while not stop:
             with tracer.start_as_current_span("span", attributes={"key": "value"}) as span:
                 span.add_event("event")
+            fail()
+
+    def fail() -> None:
+        with contextlib.suppress(ValueError), tracer.start_as_current_span("span"):
+            raise ValueError("known")
 
     recorders = [threading.Thread(target=record) for _ in range(4)]
     for thread in recorders:
@@ -414,7 +450,7 @@ def race_forks(report: Report, rounds: int) -> None:
             # Without a GIL CPython copies what another thread has locked: who waits for that for ever should say so.
             faulthandler.dump_traceback_later(60, exit=True)
             with contextlib.suppress(BaseException):
-                together(lambda number: [tracer.start_span("child").end() for _ in range(100)] and None, 4)
+                together(lambda number: [fail() for _ in range(100)] and None, 4)
                 stats = provider.stats()
                 flushed = provider.flush(20)
                 code = 0 if flushed and stats["started"] == 400 and stats["active"] == 0 else 2
@@ -440,6 +476,7 @@ def main() -> None:
         race_queue,
         race_spans,
         race_shared_spans,
+        race_exceptions,
         race_samplers,
         race_tail,
         race_headers,

@@ -11,7 +11,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, TracebackType
     from typing import Any
 
 # Takes secrets out of the texts of exceptions; set by whoever knows what they look like.
@@ -22,15 +22,25 @@ def set_cleaner(clean: Callable[[str], str] | None) -> None:
     """Have ``clean`` go over every text of an exception before it is recorded; None for as it is."""
     global _clean
     _clean = clean
+    forget_last()
+
+
+def cleaned(clean: Callable[[str], str] | None, text: str, otherwise: str) -> str:
+    """A text without secrets; ``otherwise`` when that fails."""
+    try:
+        return text if clean is None else clean(text)
+    except Exception:
+        return otherwise
 
 
 def exception_description(exception: BaseException) -> str:
     """``Type: message``, the status description OpenTelemetry gives a span left by an exception."""
+    name = type(exception).__name__
     try:
-        text = f"{type(exception).__name__}: {exception}"
-        return text if _clean is None else _clean(text)
+        text = f"{name}: {exception}"
     except Exception:
-        return type(exception).__name__
+        return name
+    return cleaned(_clean, text, name)
 
 
 # Their last lines say more than type and message: where the syntax is wrong, what is in a group, from Python 3.12 on
@@ -52,10 +62,31 @@ _known: dict[Path, tuple[str, list[CodeType]]] = {}
 _MOST_KNOWN = 256
 _LONGEST_KNOWN = 16_384
 
+# What a class may have of its own that its exceptions are told by, besides a text.
+_TELLING = frozenset(
+    (
+        "__cause__",
+        "__class__",
+        "__context__",
+        "__format__",
+        "__notes__",
+        "__suppress_context__",
+        "__traceback__",
+        "args",
+    )
+)
+
 # The exception that was recorded last: what tells it from others, its path, what holds on to its code; its type,
 # message and stack trace. Read and replaced as a whole: threads that raise at once make more texts than they need to.
 # Neither the exception nor a frame is kept alive.
-_last: tuple[tuple[Any, ...], Path, Any, str, str, str] = ((), (), None, "", "", "")
+_NOTHING: tuple[tuple[Any, ...], Path, Any, str, str, str] = ((), (), None, "", "", "")
+_last = _NOTHING
+
+
+def forget_last() -> None:
+    """Something else was recorded last."""
+    global _last
+    _last = _NOTHING
 
 
 def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, Any]:
@@ -69,12 +100,7 @@ def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, A
         said = str(exception)
     except Exception:  # a broken __str__ must not reach the application
         said = None
-    steps: list[int] = []
-    step = exception.__traceback__
-    while step is not None:
-        steps += (id(step.tb_frame.f_code), step.tb_lasti)
-        step = step.tb_next
-    path = tuple(steps)
+    path = _path(exception.__traceback__)
     try:
         notes: Any = getattr(exception, "__notes__", None)
         if notes is not None and isinstance(notes, list):
@@ -107,16 +133,15 @@ def describe(
 ) -> tuple[str, str, str]:
     """Type, message and stack trace: the last ones from now on, unless nothing tells the exception from others."""
     global _last
-    module, name = type(exception).__module__, type(exception).__qualname__
-    kind = name if module == "builtins" or not module else f"{module}.{name}"
-    message = _cleaned(said or "")
+    kind = _type(type(exception))
+    message = cleaned(_clean, said or "", "")
     try:
         assembled = None if "tracebacklimit" in vars(sys) else _assembled(exception, said, path)
-        stack = _cleaned(_formatted(exception) if assembled is None else assembled)
+        stack = cleaned(_clean, _formatted(exception) if assembled is None else assembled, "")
     except Exception:
         stack = ""
     if identity is not None:
-        _last = (identity, path, _known.get(path) or _codes(exception), kind, message, stack)
+        _last = (identity, path, _known.get(path) or _codes(exception.__traceback__), kind, message, stack)
     return kind, message, stack
 
 
@@ -136,29 +161,20 @@ def past_of(exception: BaseException) -> tuple[Any, ...]:
                 except Exception:
                     said = None
                 found += (id(latest), id(earlier), type(earlier), said, str(getattr(earlier, "__notes__", "")))
-                found += (_path(earlier), _codes(earlier))
+                found += (_path(earlier.__traceback__), _codes(earlier.__traceback__))
     return tuple(found)
 
 
-def _cleaned(text: str) -> str:
-    try:
-        return text if _clean is None else _clean(text)
-    except Exception:
-        return ""
-
-
-def _path(exception: BaseException) -> Path:
+def _path(step: TracebackType | None) -> Path:
     path: list[int] = []
-    step = exception.__traceback__
     while step is not None:
         path += (id(step.tb_frame.f_code), step.tb_lasti)
         step = step.tb_next
     return tuple(path)
 
 
-def _codes(exception: BaseException) -> list[CodeType]:
+def _codes(step: TracebackType | None) -> list[CodeType]:
     codes = []
-    step = exception.__traceback__
     while step is not None:
         codes.append(step.tb_frame.f_code)
         step = step.tb_next
@@ -194,7 +210,7 @@ def _assembled(exception: BaseException, said: str | None, path: Path) -> str | 
             said = str(exception)
         except Exception:
             return None
-        own = _own(exception, said, _path(exception))
+        own = _own(exception, said, _path(exception.__traceback__))
         text = None if own is None else own + link + text
     return text
 
@@ -203,26 +219,55 @@ def _own(exception: BaseException, said: str | None, path: Path) -> str | None:
     """The lines of one exception, without what it comes from."""
     if type(said) is not str or isinstance(exception, _ELOQUENT) or getattr(exception, "__notes__", None) is not None:
         return None
-    kind = type(exception)
-    module, name = kind.__module__, kind.__qualname__
-    if module != "builtins" and module != "__main__":
-        if not isinstance(module, str):
-            return None
-        name = f"{module}.{name}"
-    known = _known.get(path)
-    lines = _learn(exception, path) if known is None else known[0]
+    name = _shown(type(exception))
+    if name is None:
+        return None
+    lines = _lines(exception.__traceback__, path)
     return f"{lines}{name}: {said}\n" if said else f"{lines}{name}\n"
 
 
-def _learn(exception: BaseException, path: Path) -> str:
+def texts_of_place(kind: type[BaseException], traceback: TracebackType | None) -> tuple[str, str, str, str] | None:
+    """What exceptions of one class that come the same way have in common, but for causes, contexts and notes.
+
+    The type, the lines of the traceback, what stands before the message below them, and in a status description. None
+    when there is more to say of them.
+    """
+    bases = (base for base in kind.__mro__ if base is not BaseException and base is not object)
+    if issubclass(kind, _ELOQUENT) or not all(_TELLING.isdisjoint(vars(base)) for base in bases):
+        return None
+    shown = _shown(kind)
+    if shown is None:
+        return None
+    return _type(kind), _lines(traceback, _path(traceback)), shown, kind.__name__
+
+
+def _type(kind: type[BaseException]) -> str:
+    module, name = kind.__module__, kind.__qualname__
+    return name if module == "builtins" or not module else f"{module}.{name}"
+
+
+def _shown(kind: type[BaseException]) -> str | None:
+    """The name in the last line of a traceback; None for one that is no text."""
+    module, name = kind.__module__, kind.__qualname__
+    if module == "builtins" or module == "__main__":
+        return name
+    return f"{module}.{name}" if isinstance(module, str) else None
+
+
+def _lines(traceback: TracebackType | None, path: Path) -> str:
+    known = _known.get(path)
+    return _learn(traceback, path) if known is None else known[0]
+
+
+def _learn(traceback: TracebackType | None, path: Path) -> str:
     from traceback import format_tb
 
     if not path:
         return ""
-    lines = _HEADER + "".join(format_tb(exception.__traceback__))
+    lines = _HEADER + "".join(format_tb(traceback))
     # Below zero is a step that somebody made by hand, of which the instruction does not tell the line.
     if len(lines) <= _LONGEST_KNOWN and min(path) >= 0:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        _known[path] = (lines, _codes(exception))
+        _known[path] = (lines, _codes(traceback))
     return lines

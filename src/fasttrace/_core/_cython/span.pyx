@@ -9,11 +9,12 @@ Shared between threads, and what guards it:
   let go where a call waits, so no step that leaves a span half changed waits or runs Python code, and a field that
   others may read is replaced while a second reference keeps the old value alive;
 * the part in which events are encoded: lent to one caller at a time under the GIL, not used without one;
+* what was written of exceptions (``places.h``): the GIL; without one a mutex, held for C code only;
 * thresholds, ``closed`` and the like: single words, whose change is seen now or a moment later; what is an object
   among them is read and replaced in a critical section on the recorder, but ``tail_rules``, which are set before the
   first span.
 
-Raced by ``stress/race.py`` ("spans", "shared spans", "forks", "tail").
+Raced by ``stress/race.py`` ("spans", "shared spans", "exceptions", "forks", "tail").
 """
 
 cimport cython
@@ -22,6 +23,8 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
+
+import sys
 
 from fasttrace._core._cython.context cimport (
     DEFERRED,
@@ -53,6 +56,7 @@ from fasttrace._core._cython.otlp cimport (
     ft_buffer,
     ft_buffer_free,
     ft_buffer_init,
+    ft_buffer_reserve,
     ft_is_plain,
     ft_text_equal,
     ft_utf8_size,
@@ -115,6 +119,7 @@ cdef extern from "pytext.h":
 cdef extern from "calls.h":
     ctypedef object (*ft_fastcall)(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
     ft_fastcall ft_quicken(object kind, const char *name, ft_fastcall quick) except NULL
+    bint ft_is_method(object object, object name, ft_fastcall quick)
     void ft_accept_vectorcall(object kind, Py_ssize_t offset)
     void ft_inherit_vectorcall(object kind, object base)
     ctypedef void (*destructor)(PyObject *object) noexcept
@@ -129,6 +134,36 @@ cdef extern from "shards.h":
     int ft_try_incref(PyObject *object)
     void ft_wait_a_moment() nogil
     bint ft_is_every(uint64_t *count, uint64_t at, uint64_t every)
+
+cdef extern from "places.h":
+    enum:
+        FT_PLACES
+        FT_MOST_STEPS
+    ctypedef struct ft_place:
+        PyObject *texts
+        PyObject *description
+        uint8_t *event
+        size_t event_size
+    ctypedef struct ft_clue:
+        PyObject *said
+        PyObject *traceback
+        PyObject *cleaner
+        int64_t max_count
+        int64_t max_length
+        bint escaped
+        size_t skipped
+    PyObject *ft_dict_get(object mapping, object key)
+    bint ft_read_clue(PyObject *exception, object notes_key, ft_clue *clue)
+    void ft_drop_clue(ft_clue *clue)
+    size_t ft_count_steps(PyObject *traceback)
+    bint ft_is_written(const ft_place *place, const ft_clue *clue)
+    ft_place *ft_find_place(ft_clue *clue)
+    void ft_note_last(const ft_clue *clue, ft_place *place)
+    void ft_forget_last()
+    ft_place *ft_new_place(const ft_clue *clue, object texts, object description, const uint8_t *event, size_t size)
+    void ft_put_place(const ft_clue *clue, ft_place *place, ft_place **gone)
+    void ft_place_free(ft_place *place)
+    void ft_forget_places()
 
 cdef extern from "clock.h" nogil:
     int64_t ft_clock_monotonic_ns()
@@ -152,7 +187,7 @@ cdef enum:
     TIMED = 128  # what its start and its end cost is measured
     DEFAULT_OPTIONS = RECORD_EXCEPTION | SET_STATUS | END_ON_EXIT
     LARGEST_POOL = 64
-    SPARE_BYTES = 256  # what a buffer begins with
+    LARGEST_SPARE = 4096
     # which of the block's methods were looked up
     ENTER = 1
     EXIT = 2
@@ -1371,6 +1406,252 @@ cdef int append_event(Span span, object name, object attributes, int64_t time_ns
     return 0
 
 
+# --- exceptions: the event of one that comes again is copied, see places.h
+
+cdef dict MODULE = vars(exceptions)
+cdef dict SYSTEM = vars(sys)
+cdef str CLEANER = "_clean"
+cdef str NOTES = "__notes__"
+cdef str LIMIT = "tracebacklimit"
+cdef str EXCEPTION = "exception"
+cdef str ADD_EVENT = "add_event"
+
+# Guards the table of places and what was written last; lost by a fork that came while somebody held it.
+cdef ft_mutex places_mutex
+cdef uint32_t places_generation = PROCESS.generation
+cdef int64_t places_reset_in = PROCESS.generation
+# Whether exceptions.py has written the last one.
+cdef bint written_there = False
+
+
+cdef bint places_are_ours() noexcept:
+    """Whether a fork has left the table whole; if not, it begins anew."""
+    global places_generation
+    if FT_HAS_GIL or places_generation == PROCESS.generation:
+        return True
+    if not ft_is_first(&places_reset_in, PROCESS.generation):
+        return False
+    memset(&places_mutex, 0, sizeof(places_mutex))
+    ft_forget_places()
+    places_generation = PROCESS.generation
+    return True
+
+
+cdef bint read_clue(Recorder recorder, object exception, bint escaped, ft_clue *clue) except -1:
+    """Whether type, message and traceback are all that there is to say of an exception; the clue has to be dropped."""
+    cdef bint is_plain
+    if not places_are_ours() or LIMIT in SYSTEM:
+        return False
+    with cython.critical_section(exception):
+        is_plain = ft_read_clue(<PyObject *> exception, NOTES, clue)
+    if not is_plain:
+        return False
+    clue.cleaner = ft_dict_get(MODULE, CLEANER)
+    clue.max_count = recorder.max_event_attributes
+    clue.max_length = recorder.max_member_length
+    clue.escaped = escaped
+    return True
+
+
+cdef int write_there_no_more() except -1:
+    """What exceptions.py has written last is not the last any more."""
+    global written_there
+    if written_there:
+        written_there = False
+        exceptions.forget_last()
+    return 0
+
+
+cdef object append_exception(Span span, object exception, bint escaped, object timestamp):
+    """Add the event of an exception. Its description, or None for one that is not plain."""
+    cdef Recorder recorder = recorder_of(span)
+    cdef ft_clue clue
+    if recorder is None:
+        return None
+    if read_clue(recorder, exception, escaped, &clue):
+        try:
+            description = append_known(span, recorder, &clue, timestamp)
+            if description is None:
+                description = append_new(span, recorder, exception, &clue, timestamp)
+        finally:
+            ft_drop_clue(&clue)
+        if description is not None:
+            return description
+    members = exception_attributes(exception, escaped)
+    append_event(span, EXCEPTION, members, time_of(span, timestamp))
+    return None
+
+
+cdef inline int64_t time_of(Span span, object timestamp) except? -1:
+    if type(timestamp) is int and 0 <= timestamp < 2**63:
+        return timestamp
+    return ft_clock_monotonic_ns() + span.wall_offset_ns
+
+
+cdef object append_known(Span span, Recorder recorder, ft_clue *clue, object timestamp):
+    """Copy what was written last from this place; None when that is not what is to be written now."""
+    cdef ft_place *place
+    cdef int64_t time_ns = time_of(span, timestamp)
+    cdef bint full = False
+    description = None
+    with cython.critical_section(span):
+        ft_lock(&places_mutex)
+        place = ft_find_place(clue)
+        if place != NULL and ft_is_written(place, clue):
+            ft_note_last(clue, place)
+            description = <object> place.description
+            if span.state == RECORDING:
+                full = not copy_event(span, recorder, place.event, place.event_size, time_ns)
+        ft_unlock(&places_mutex)
+    if full:
+        raise MemoryError()
+    if description is not None:
+        write_there_no_more()
+    return description
+
+
+cdef bint copy_event(Span span, Recorder recorder, const uint8_t *body, size_t size, int64_t time_ns) noexcept:
+    """One more event, whose body begins with the time; false without memory."""
+    cdef uint8_t *at
+    if recorder.max_events >= 0 and span.events_count >= recorder.max_events:
+        span.events_dropped += 1
+        return True
+    if span.events.data == NULL:
+        take_spare(&span.events)
+    if ft_buffer_reserve(&span.events, size + 11):
+        return False
+    at = span.events.data + span.events.length
+    at[0] = 0x5A
+    at = ft_write_varint(at + 1, size)
+    memcpy(at, body, size)
+    ft_write_little_u64(at + 1, <uint64_t> time_ns)
+    span.events.length = at + size - span.events.data
+    span.events_count += 1
+    return True
+
+
+cdef object append_new(Span span, Recorder recorder, object exception, ft_clue *clue, object timestamp):
+    """Write an exception, and remember it; its description, or None when it is not plain or too large for that."""
+    cdef ft_buffer part
+    cdef tuple found
+    cdef bint full = False
+    cdef int64_t time_ns
+    ft_buffer_init(&part)
+    try:
+        found = learn(recorder, exception, clue, &part)
+        if found is None:
+            return None
+        time_ns = time_of(span, timestamp)
+        with cython.critical_section(span):
+            if span.state == RECORDING:
+                full = not copy_event(span, recorder, part.data, part.length, time_ns)
+        if full:
+            raise MemoryError()
+        return found[1]
+    finally:
+        ft_buffer_free(&part)
+
+
+cdef tuple learn(Recorder recorder, object exception, ft_clue *clue, ft_buffer *part):
+    """Write the event of an exception and put its place into the table: its attributes and description, or None."""
+    cdef ft_place *place
+    cdef ft_place *gone[FT_PLACES + 1]
+    cdef uint32_t i = 0
+    if ft_count_steps(clue.traceback) > FT_MOST_STEPS + clue.skipped:
+        return None
+    texts = texts_of(clue, False)
+    if texts is None:
+        try:
+            traceback = None if clue.traceback == NULL else <object> clue.traceback
+            texts = exceptions.texts_of_place(type(exception), traceback)
+        except Exception:
+            return None
+        if texts is None:
+            return None
+    members, description = composed(clue, texts)
+    write_event(part, recorder, EXCEPTION, members, 0)
+    place = ft_new_place(clue, texts, description, part.data, part.length)
+    if place == NULL:
+        return None
+    write_there_no_more()
+    ft_lock(&places_mutex)
+    ft_put_place(clue, place, gone)
+    ft_unlock(&places_mutex)
+    while gone[i] != NULL:
+        ft_place_free(gone[i])
+        i += 1
+    return members, description
+
+
+cdef object texts_of(ft_clue *clue, bint written):
+    """What is known of the place of an exception, or None; ``written``: only if that is what was written there last."""
+    cdef ft_place *place
+    texts = None
+    ft_lock(&places_mutex)
+    place = ft_find_place(clue)
+    if place != NULL and (not written or ft_is_written(place, clue)):
+        texts = <object> place.texts
+        if written:
+            ft_note_last(clue, place)
+    ft_unlock(&places_mutex)
+    return texts
+
+
+cdef object cleaned(object cleaner, str text, str otherwise):
+    """``exceptions.cleaned``."""
+    return text if cleaner is None else exceptions.cleaned(cleaner, text, otherwise)
+
+
+cdef tuple composed(ft_clue *clue, object texts):
+    """The attributes of an exception's event, and its description."""
+    cleaner, said = <object> clue.cleaner, <object> clue.said
+    kind, lines, shown, name = texts
+    stack = f"{lines}{shown}: {said}\n" if said else f"{lines}{shown}\n"
+    members = {
+        "exception.type": kind,
+        "exception.message": cleaned(cleaner, said, ""),
+        "exception.stacktrace": cleaned(cleaner, stack, ""),
+        "exception.escaped": "True" if clue.escaped else "False",
+    }
+    return members, text_of(cleaned(cleaner, f"{name}: {said}", name))
+
+
+cdef dict members_of(Recorder recorder, object exception, bint escaped):
+    """The attributes of an exception's event, for a caller that has some to add."""
+    cdef ft_clue clue
+    cdef ft_buffer part
+    cdef tuple found = None
+    if recorder is not None and read_clue(recorder, exception, escaped, &clue):
+        ft_buffer_init(&part)
+        try:
+            texts = texts_of(&clue, True)
+            if texts is None:
+                found = learn(recorder, exception, &clue, &part)
+            else:
+                write_there_no_more()
+                found = composed(&clue, texts)
+        finally:
+            ft_buffer_free(&part)
+            ft_drop_clue(&clue)
+    return exception_attributes(exception, escaped) if found is None else found[0]
+
+
+cdef object description_of(Span span, object exception, bint escaped):
+    """The description of an exception, for a status."""
+    cdef Recorder recorder = recorder_of(span)
+    cdef ft_place *place
+    cdef ft_clue clue
+    description = None
+    if recorder is not None and read_clue(recorder, exception, escaped, &clue):
+        ft_lock(&places_mutex)
+        place = ft_find_place(&clue)
+        if place != NULL and ft_is_written(place, &clue):
+            description = <object> place.description
+        ft_unlock(&places_mutex)
+        ft_drop_clue(&clue)
+    return exceptions.exception_description(exception) if description is None else description
+
+
 cdef int append_plain_event(Span span, object name) except -1:
     """An event of a name, now: written where it stays. For a caller that has the GIL."""
     cdef ft_buffer *buffer = &span.events
@@ -1399,8 +1680,8 @@ cdef int append_plain_event(Span span, object name) except -1:
     return 0
 
 
-# Buffers of the smallest size wait here for the next span that has events or links. With a GIL only.
-cdef uint8_t *SPARE[LARGEST_POOL]
+# Small buffers wait here for the next span that has events. With a GIL only.
+cdef ft_buffer SPARE[LARGEST_POOL]
 cdef uint32_t spare = 0
 
 
@@ -1408,15 +1689,16 @@ cdef inline void take_spare(ft_buffer *buffer) noexcept:
     global spare
     if spare:
         spare -= 1
-        buffer.data = SPARE[spare]
-        buffer.capacity = SPARE_BYTES
+        buffer.data = SPARE[spare].data
+        buffer.capacity = SPARE[spare].capacity
 
 
 cdef inline void give_back(ft_buffer *buffer) noexcept:
     """The opposite of ``take_spare``; the buffer is empty afterwards."""
     global spare
-    if FT_HAS_GIL and buffer.capacity == SPARE_BYTES and spare < LARGEST_POOL:
-        SPARE[spare] = buffer.data
+    if FT_HAS_GIL and buffer.capacity <= LARGEST_SPARE and spare < LARGEST_POOL:
+        SPARE[spare].data = buffer.data
+        SPARE[spare].capacity = buffer.capacity
         spare += 1
         buffer.data = NULL
         buffer.length = buffer.capacity = 0
@@ -1681,21 +1963,21 @@ cdef int mark_inner(Span span, bint raised) except -1:
 
 
 cdef int write_status(ft_buffer *buffer, Span span) except -1:
-    cdef size_t size = 0
-    if span.description is not None:
-        size = ft_utf8_size(span.description)
-    cdef ft_buffer body
-    ft_buffer_init(&body)
-    try:
-        if size:
-            write_text_field(&body, 0x12, span.description)
-        reserve(&body, 2)
-        body.data[body.length] = 0x18
-        body.data[body.length + 1] = span.status_number
-        body.length += 2
-        append_field(buffer, 0x7A, &body)
-    finally:
-        ft_buffer_free(&body)
+    cdef size_t size = 0 if span.description is None else ft_utf8_size(span.description)
+    cdef size_t body = 2
+    cdef uint8_t *at
+    if size:
+        body += 1 + ft_varint_size(size) + size
+    reserve(buffer, body + 11)
+    at = buffer.data + buffer.length
+    at[0] = 0x7A
+    at = ft_write_varint(at + 1, body)
+    if size:
+        at[0] = 0x12
+        at = ft_write_utf8(ft_write_varint(at + 1, size), span.description)
+    at[0] = 0x18
+    at[1] = span.status_number
+    buffer.length = at + 2 - buffer.data
     return 0
 
 
@@ -1959,13 +2241,9 @@ cdef class Span(Node):
     def add_event(self, name, attributes=None, timestamp=None):
         """Add an event; ``timestamp`` is nanoseconds since the Unix epoch, now if None."""
         cdef int64_t time_ns
-        if self.state != RECORDING:
-            return
-        if type(timestamp) is int and 0 <= timestamp < 2**63:
-            time_ns = timestamp
-        else:
-            time_ns = ft_clock_monotonic_ns() + self.wall_offset_ns
-        append_event(self, name if type(name) is str else text_of(name), attributes, time_ns)
+        if self.state == RECORDING:
+            time_ns = time_of(self, timestamp)
+            append_event(self, name if type(name) is str else text_of(name), attributes, time_ns)
 
     def add_link(self, context, attributes=None):
         """Link another span. An invalid context is ignored unless it has attributes or a tracestate."""
@@ -1978,19 +2256,18 @@ cdef class Span(Node):
             if self.detail:
                 mark_inner(self, True)
             return
-        cdef Recorder recorder
-        with cython.critical_section(self):
-            self.options |= RAISED
-            recorder = self.recorder
-        if recorder is not None and recorder.tail is not None:
-            add_bits(self, recorder.tail.exception_mask)
-        members = exception_attributes(exception, escaped)
+        cdef Recorder recorder = mark_raised(self)
+        cdef dict members
+        if not attributes and (type(self) is Span or ft_is_method(self, ADD_EVENT, <ft_fastcall> add_event)):
+            append_exception(self, exception, escaped, timestamp)
+            return
+        members = members_of(recorder, exception, escaped)
         if attributes:
             try:
                 members.update(attributes)
             except Exception:
                 pass
-        self.add_event("exception", members, timestamp)
+        self.add_event(EXCEPTION, members, timestamp)
 
     def set_status(self, status, description=None):
         """Set the outcome. OK is final, UNSET is ignored, only ERROR keeps its description."""
@@ -2304,11 +2581,42 @@ cdef object end(PyObject *span, PyObject *const *arguments, Py_ssize_t count, Py
     return None
 
 
+cdef Recorder mark_raised(Span span):
+    """An exception is recorded; gives the recorder."""
+    cdef Recorder recorder
+    with cython.critical_section(span):
+        span.options |= RAISED
+        recorder = span.recorder
+    if recorder is not None and recorder.tail is not None:
+        add_bits(span, recorder.tail.exception_mask)
+    return recorder
+
+
+cdef int fail(Span span, str description) except -1:
+    """``set_status`` of an error, for a span that was recording a moment ago."""
+    cdef Recorder recorder
+    with cython.critical_section(span):
+        if span.state != RECORDING or span.status_number == STATUS_OK:
+            return 0
+        _before = span.description
+        span.status_number = STATUS_ERROR
+        span.description = description
+        recorder = span.recorder
+    if recorder is not None and recorder.tail is not None:
+        add_bits(span, recorder.tail.error_mask)
+    return 0
+
+
 cdef dict exception_attributes(object exception, bint escaped):
     """``exceptions.exception_attributes``: what it does each time; what is new is described there."""
+    global written_there
     cdef list steps = []
     cdef tuple path, known_path, last
     cdef Py_ssize_t above
+    ft_lock(&places_mutex)
+    ft_forget_last()
+    ft_unlock(&places_mutex)
+    written_there = True
     try:
         said = str(exception)
     except Exception:
@@ -2353,11 +2661,22 @@ cdef int record(Span span, object exception, bint escaped) except -1:
     """An exception leaves the span. Cancellation, exits and closed generators are not errors."""
     if not isinstance(exception, Exception):
         return 0
+    cdef bint own = type(span) is Span and span.state == RECORDING
+    description = None
     try:
         if span.options & RECORD_EXCEPTION:
-            span.record_exception(exception, None, None, escaped)
+            if own:
+                mark_raised(span)
+                description = append_exception(span, exception, escaped, None)
+            else:
+                span.record_exception(exception, None, None, escaped)
         if span.options & SET_STATUS:
-            span.set_status(CODES[STATUS_ERROR], exceptions.exception_description(exception))
+            if description is None:
+                description = description_of(span, exception, escaped)
+            if own:
+                fail(span, description if type(description) is str else text_of(description))
+            else:
+                span.set_status(CODES[STATUS_ERROR], description)
     except Exception:
         span.events_dropped += 1
     return 0

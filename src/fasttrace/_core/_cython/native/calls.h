@@ -26,6 +26,20 @@ static ft_fastcall ft_quicken(PyObject *type, const char *name, ft_fastcall quic
     return slow;
 }
 
+/* Whether an object's method is still the one that was quickened: neither its class nor the object has another one. */
+static inline int ft_is_method(PyObject *object, PyObject *name, ft_fastcall quick) {
+    PyObject *method = PyObject_GetAttr(object, name);
+    if (method == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int same = PyCFunction_CheckExact(method) &&
+               PyCFunction_GET_FUNCTION(method) == (PyCFunction)(void (*)(void))quick &&
+               PyCFunction_GET_SELF(method) == object;
+    Py_DECREF(method);
+    return same;
+}
+
 /* Objects of this type have a vectorcall function at `offset`. It must do what the type's tp_call does. */
 static void ft_accept_vectorcall(PyObject *type, Py_ssize_t offset) {
     ((PyTypeObject *)type)->tp_vectorcall_offset = offset;
