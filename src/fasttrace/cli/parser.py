@@ -550,7 +550,7 @@ def _add_collector_config(commands: Any) -> None:
         type=_count,
         default=50_000,
         metavar="N",
-        help="traces that wait in one sampler, at most (default: 50000; see `fasttrace sizing`)",
+        help="traces that wait in one sampler, at most (default: 50000; what fasttrace sizing says)",
     )
     config.add_argument(
         "--data-dir", metavar="DIR", help="a folder for spans that wait, in a store for traces (default: in memory)"
