@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from receiving import Receiver, free_port
+from receiving import Receiver
 
 import fasttrace
 from fasttrace.export import OTLPExporter
@@ -37,6 +38,17 @@ class Collectors:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.held: dict[int, socket.socket] = {}
+
+    def ports(self) -> tuple[int, int]:
+        """For OTLP/gRPC and OTLP/HTTP; until something starts there, nobody else gets them, and nobody answers."""
+        found = []
+        for _ in range(2):
+            held = socket.socket()
+            held.bind(("127.0.0.1", 0))
+            found.append(held.getsockname()[1])
+            self.held[found[-1]] = held
+        return found[0], found[1]
 
     def start(self, name: str, made: dict[str, Any], grpc: int, http: int) -> None:
         protocols = made["receivers"]["otlp"]["protocols"]
@@ -45,23 +57,25 @@ class Collectors:
         if "extensions" in made:
             (self.folder / "queue").mkdir(exist_ok=True)
             made["extensions"]["file_storage"]["directory"] = str(self.folder / "queue")
-        file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(made))
-        assert manifests.COLLECTOR
-        with open(self.folder / f"{name}.log", "ab") as log:
-            command = [manifests.COLLECTOR, "--config", str(file)]
-            process = self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{http}/v1/traces", b"", {"content-type": "application/x-protobuf"}
-        )
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(made))
+        for port in (grpc, http):
+            if port in self.held:
+                self.held.pop(port).close()
         deadline = time.monotonic() + 60
-        while True:
-            assert process.poll() is None and time.monotonic() < deadline, self.log(name)
-            try:
-                urllib.request.urlopen(request, timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.05)
+        self.run(name)
+        while not answers(http):
+            assert time.monotonic() < deadline, self.log(name)
+            if self.processes[name].poll() is not None:
+                # Somebody's connection may have one of the ports for a moment.
+                assert "address already in use" in self.log(name), self.log(name)
+                self.run(name)
+            time.sleep(0.05)
+
+    def run(self, name: str) -> None:
+        assert manifests.COLLECTOR
+        with open(self.folder / f"{name}.log", "wb") as log:
+            command = [manifests.COLLECTOR, "--config", str(self.folder / f"{name}.yaml")]
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -74,11 +88,25 @@ class Collectors:
             process.wait(60)
 
 
+def answers(port: int) -> bool:
+    """Whether a receiver of OTLP/HTTP takes an empty request."""
+    headers = {"content-type": "application/x-protobuf"}
+    try:
+        urllib.request.urlopen(
+            urllib.request.Request(f"http://127.0.0.1:{port}/v1/traces", b"", headers), timeout=5
+        ).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
 def collectors(tmp_path: Path) -> Iterator[Collectors]:
     made = Collectors(tmp_path)
     yield made
     made.stop()
+    for held in made.held.values():
+        held.close()
 
 
 def to_receiver(made: dict[str, Any], receiver: Receiver) -> dict[str, Any]:
@@ -100,7 +128,7 @@ def provider(name: str, port: int) -> fasttrace.TracerProvider:
 def test_failed_and_slow_traces_of_two_services_arrive_whole_and_the_rest_does_not(
     collectors: Collectors, receiver: Receiver
 ) -> None:
-    ports = {name: (free_port(), free_port()) for name in ("agent", "load-balancer", "sampler-1", "sampler-2")}
+    ports = {name: collectors.ports() for name in ("agent", "load-balancer", "sampler-1", "sampler-2")}
     for name in ("sampler-1", "sampler-2"):
         made = to_receiver(config("sampler"), receiver)
         made["processors"]["tail_sampling"]["decision_wait"] = "2s"
@@ -139,7 +167,7 @@ def test_failed_and_slow_traces_of_two_services_arrive_whole_and_the_rest_does_n
 
 
 def test_what_waits_in_an_agent_outlives_it(collectors: Collectors, receiver: Receiver) -> None:
-    ports, next_ports = (free_port(), free_port()), (free_port(), free_port())
+    ports, next_ports = collectors.ports(), collectors.ports()
 
     def start_agent() -> None:
         made = config("agent")
