@@ -119,7 +119,7 @@ def _without_placeholders(argv: list[str]) -> list[str] | None:
     """The arguments of a command that is written out; None for one that is only named, as in "fasttrace show does"."""
     if not argv or "..." in argv or argv in (["COMMAND", "--help"],):
         return None
-    named = {"show", "diff", "import", "sampling", "boost", "ratio"}
+    named = {"show", "sizing", "diff", "import", "sampling", "boost", "ratio"}
     return None if len(argv) <= 2 and argv[-1] in named and argv != ["sampling", "show"] else argv
 
 
