@@ -170,7 +170,7 @@ def resolve(dotted: str) -> Any:
 def directives() -> dict[str, set[str]]:
     """What the page of the API has a directive for, with the members that it lists."""
     found: dict[str, set[str]] = {}
-    for name, members in re.findall(r"^\.\. \w+:: ([\w.]+)\n(?:   :members: ?(.*)\n)?", API, re.MULTILINE):
+    for name, members in re.findall(r"^\.\. \w+:: ([\w.]+)(?:\(\))?\n(?:   :members: ?(.*)\n)?", API, re.MULTILINE):
         found[name] = {member.strip() for member in members.split(",") if member.strip()}
     return found
 
