@@ -56,18 +56,6 @@ def _without_the_module(app: Sphinx, what: str, name: str, found: Any, options: 
         lines[0] = re.sub(r"^Module ``\w+``\. ", "", lines[0])
 
 
-def _without_missing_pages(app: Sphinx, page: str, content: list[str]) -> None:
-    """A page that the index names and this checkout does not have is left out."""
-    if page == "index":
-        lines = content[0].splitlines(keepends=True)
-        content[0] = "".join(
-            line
-            for line in lines
-            if not re.fullmatch(r"[\w-]+\n", line) or (app.srcdir / f"{line.strip()}.md").exists()
-        )
-
-
 def setup(app: Sphinx) -> None:
     """What Sphinx calls first."""
-    app.connect("source-read", _without_missing_pages)
     app.connect("autodoc-process-docstring", _without_the_module)

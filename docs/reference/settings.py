@@ -120,6 +120,7 @@ ELSEWHERE = (
     ("FASTTRACE_BUILD_DEBUG", "when installing from source: no optimisation, assertions", "1"),
     ("FASTTRACE_BUILD_CFLAGS", "when installing from source: more flags for the compiler", "-g -fsanitize=address"),
     ("FASTTRACE_BUILD_LDFLAGS", "when installing from source: more flags for the linker", "-fsanitize=address"),
+    ("FASTTRACE_PEERS", "in the repository: where `tools/peers` keeps the programs of others that are tested against", "/var/cache/peers"),
     ("OTEL_RESOURCE_ATTRIBUTES", "attributes of every span: [infrastructure tags](integrations/infrastructure.md)", "team=blue,deployment.environment.name=staging"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "makes `otlp` the default exporter; it and the others of OTLP and Zipkin: [exporting](exporting.md#otlp)", "http://collector:4318"),
     ("XDG_STATE_HOME", "where the control file and undelivered spans are", "/var/lib/shop"),
@@ -138,7 +139,12 @@ def page() -> str:
     parts.append(LIMITS)
     parts += [_limit(name, variables) for name, variables in config._LIMITS.items()]
     parts.append(OTHERS)
-    parts += [f"| `{name}` | {meaning} | `{example}` |\n" for name, meaning, example in ELSEWHERE]
+    known = config.known_names()
+    parts += [
+        f"| `{name}` | {meaning} | `{example}` |\n"
+        for name, meaning, example in ELSEWHERE
+        if name in known or not name.startswith("FASTTRACE_")
+    ]
     return "".join(parts)
 
 

@@ -14,10 +14,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from manual import FENCE, ROOT, Block, Page, commands, pages
 from receiving import Receiver
 
@@ -117,7 +119,7 @@ def _without_placeholders(argv: list[str]) -> list[str] | None:
     """The arguments of a command that is written out; None for one that is only named, as in "fasttrace show does"."""
     if not argv or "..." in argv or argv in (["COMMAND", "--help"],):
         return None
-    named = {"show", "diff", "import", "sampling", "boost", "ratio"}
+    named = {"show", "sizing", "diff", "import", "sampling", "boost", "ratio"}
     return None if len(argv) <= 2 and argv[-1] in named and argv != ["sampling", "show"] else argv
 
 
@@ -129,6 +131,17 @@ def test_its_links_and_the_files_that_it_names_exist(page: Page) -> None:
         assert (ROOT / path).exists(), path
 
 
+READERS = {"json": json.loads, "toml": tomllib.loads, "yaml": lambda text: list(yaml.safe_load_all(text))}
+FILES = [(page, block) for page in PAGES for block in page.blocks(*READERS)]
+
+
+@pytest.mark.parametrize(("page", "block"), FILES, ids=[f"{page.name}:{block.line}" for page, block in FILES])
+def test_files_can_be_read(page: Page, block: Block) -> None:
+    assert READERS[block.language](block.text)
+
+
 def test_every_page_begins_with_an_example() -> None:
     assert len(WITH_PYTHON) > 20
-    assert [page.name for page in PAGES[1:] if not FENCE.search(page.text.partition("\n## ")[0])] == []
+    of_the_project = ("README", "engines", "releasing")  # not of its use
+    users = [page for page in PAGES if page.name not in of_the_project]
+    assert [page.name for page in users if not FENCE.search(page.text.partition("\n## ")[0])] == []

@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "integrations"
 )
 def test_the_example_prints_what_the_page_says(page: str, needs: str, printed: list[str]) -> None:
     pytest.importorskip(needs)
-    (code,) = re.findall(r"```python\n(.+?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.+?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
