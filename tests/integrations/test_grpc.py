@@ -378,7 +378,7 @@ def test_a_server_that_is_away_is_an_error_of_the_client_alone(spans: Spans, ins
 
 
 def test_the_context_goes_in_the_formats_that_were_chosen(spans: Spans, client: Client, stock: Stock) -> None:
-    set_propagators(["tracecontext", "b3multi"])
+    set_propagators(["tracecontext", "b3multi", "binary"])
     try:
         client.one(b"5", metadata=[("traceparent", "mine")])
     finally:
@@ -388,6 +388,7 @@ def test_the_context_goes_in_the_formats_that_were_chosen(spans: Spans, client: 
     assert sent["traceparent"] == f"00-{calling.trace_id}-{calling.span_id}-03"
     assert [name for name, _ in stock.metadata[0]].count("traceparent") == 1
     assert sent["x-b3-traceid"] == calling.trace_id
+    assert "grpc-trace-bin" not in sent  # as docs/integrations/rpc.md has it: it is sent, and grpcio keeps it
 
 
 def wire(listener: socket.socket, received: dict[bytes, bytes]) -> None:
