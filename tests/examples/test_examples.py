@@ -73,8 +73,8 @@ def test_every_example_is_in_the_list_and_every_link_leads_somewhere() -> None:
     folders = {path.parent.name for path in EXAMPLES.glob("*/README.md")}
     listed = re.findall(r"^\| \[([\w-]+)\]\(\1\) \|", (EXAMPLES / "README.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(folders)
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == folders
-    for page in EXAMPLES.rglob("README.md"):
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name[0] not in "._"} == folders
+    for page in (EXAMPLES / "README.md", *EXAMPLES.glob("*/README.md")):
         for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page, target)
 
