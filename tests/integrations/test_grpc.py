@@ -446,6 +446,49 @@ def test_methods_that_are_skipped_leave_nothing(spans: Spans, stock: Stock) -> N
         integration.uninstrument()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("FASTTRACE_SKIP_PATHS", "/shop.Stock/O*"), ("OTEL_PYTHON_EXCLUDED_URLS", "Stock/One,healthz")],
+)
+def test_servers_skip_what_the_variables_say(
+    spans: Spans, stock: Stock, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    integration.instrument()
+    server, port = serve(stock)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            client = Client(channel)
+            assert client.one(b"5") == b"5"
+            assert client.sum(iter([b"5"])) == b"5"
+        found = [(data.name, data.kind) for data in wait_for(spans, 4)]
+    finally:
+        server.stop(0).wait()
+        integration.uninstrument()
+    calls = [
+        ("shop.Stock/One", SpanKind.CLIENT),
+        ("shop.Stock/Sum", SpanKind.CLIENT),
+        ("shop.Stock/Sum", SpanKind.SERVER),
+    ]
+    assert found == [*calls, ("work", SpanKind.INTERNAL)]
+
+
+def test_a_unix_socket_is_an_address_too(spans: Spans, stock: Stock, instrumented: None, tmp_path: Path) -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((handlers(stock),))
+    target = f"unix:{tmp_path}/stock.sock"
+    server.add_insecure_port(target)
+    server.start()
+    try:
+        with grpc.insecure_channel(target) as channel:
+            assert Client(channel).one(b"5") == b"5"
+        calling, serving, _ = sides(spans, 3)
+    finally:
+        server.stop(0).wait()
+    assert calling.attributes["server.address"] == f"{tmp_path}/stock.sock"
+    assert "server.port" not in calling.attributes and "" not in serving.attributes.values()
+
+
 def test_one_channel_and_one_server(spans: Spans, stock: Stock) -> None:
     server, port = serve(stock, interceptors=[integration.ServerInterceptor(), integration.ServerInterceptor()])
     try:
