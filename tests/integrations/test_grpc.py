@@ -378,7 +378,7 @@ def test_a_server_that_is_away_is_an_error_of_the_client_alone(spans: Spans, ins
 
 
 def test_the_context_goes_in_the_formats_that_were_chosen(spans: Spans, client: Client, stock: Stock) -> None:
-    set_propagators(["tracecontext", "b3multi"])
+    set_propagators(["tracecontext", "b3multi", "binary"])
     try:
         client.one(b"5", metadata=[("traceparent", "mine")])
     finally:
@@ -388,6 +388,7 @@ def test_the_context_goes_in_the_formats_that_were_chosen(spans: Spans, client: 
     assert sent["traceparent"] == f"00-{calling.trace_id}-{calling.span_id}-03"
     assert [name for name, _ in stock.metadata[0]].count("traceparent") == 1
     assert sent["x-b3-traceid"] == calling.trace_id
+    assert "grpc-trace-bin" not in sent  # as docs/integrations/rpc.md has it: it is sent, and grpcio keeps it
 
 
 def wire(listener: socket.socket, received: dict[bytes, bytes]) -> None:
@@ -443,6 +444,49 @@ def test_methods_that_are_skipped_leave_nothing(spans: Spans, stock: Stock) -> N
     finally:
         server.stop(0).wait()
         integration.uninstrument()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("FASTTRACE_SKIP_PATHS", "/shop.Stock/O*"), ("OTEL_PYTHON_EXCLUDED_URLS", "Stock/One,healthz")],
+)
+def test_servers_skip_what_the_variables_say(
+    spans: Spans, stock: Stock, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    integration.instrument()
+    server, port = serve(stock)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            client = Client(channel)
+            assert client.one(b"5") == b"5"
+            assert client.sum(iter([b"5"])) == b"5"
+        found = [(data.name, data.kind) for data in wait_for(spans, 4)]
+    finally:
+        server.stop(0).wait()
+        integration.uninstrument()
+    calls = [
+        ("shop.Stock/One", SpanKind.CLIENT),
+        ("shop.Stock/Sum", SpanKind.CLIENT),
+        ("shop.Stock/Sum", SpanKind.SERVER),
+    ]
+    assert found == [*calls, ("work", SpanKind.INTERNAL)]
+
+
+def test_a_unix_socket_is_an_address_too(spans: Spans, stock: Stock, instrumented: None, tmp_path: Path) -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((handlers(stock),))
+    target = f"unix:{tmp_path}/stock.sock"
+    server.add_insecure_port(target)
+    server.start()
+    try:
+        with grpc.insecure_channel(target) as channel:
+            assert Client(channel).one(b"5") == b"5"
+        calling, serving, _ = sides(spans, 3)
+    finally:
+        server.stop(0).wait()
+    assert calling.attributes["server.address"] == f"{tmp_path}/stock.sock"
+    assert "server.port" not in calling.attributes and "" not in serving.attributes.values()
 
 
 def test_one_channel_and_one_server(spans: Spans, stock: Stock) -> None:

@@ -213,7 +213,8 @@ def _described(calls: Calls, path: str, context: Any, metadata: Any) -> dict[str
     attributes = attributes_of("grpc", path)
     try:
         address, port = address_of(context.peer())
-        attributes["network.peer.address"] = address
+        if address:  # a Unix socket may have none
+            attributes["network.peer.address"] = address
         if port:
             attributes["network.peer.port"] = port
         if calls.request_metadata:

@@ -6,6 +6,7 @@ Spans are named by the method, ``shop.Stock/Reserve``. A status is known by its 
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -71,7 +72,11 @@ class Calls:
         self.tracer = tracer or get_tracer(f"fasttrace.integrations.{library}", __version__)
         if isinstance(skip, str):
             skip = (skip,)
-        self._skip = skip if skip is None or callable(skip) else matcher(skip)
+        if isinstance(skip, re.Pattern):
+            search = skip.search
+            self._skip: Callable[[str], bool] | None = lambda path: search(path) is not None
+        else:
+            self._skip = skip if skip is None or callable(skip) else matcher(skip)
         if isinstance(capture_metadata, str):
             capture_metadata = (capture_metadata,)
         names = [name.lower() for name in capture_metadata]
@@ -89,7 +94,7 @@ class Calls:
 
 
 def skipped_by_default() -> Iterable[str]:
-    """What servers skip unless they are told otherwise: FASTTRACE_SKIP_PATHS."""
+    """What servers skip unless they are told otherwise: FASTTRACE_SKIP_PATHS, or OpenTelemetry's pattern."""
     found: Iterable[str] = config.from_environment("skip_paths", os.environ)
     return found
 
