@@ -247,9 +247,9 @@ def race_exceptions(report: Report, rounds: int) -> None:
         and all(
             span.status.description == f"ValueError: {span.name}"
             and span.events[0].attributes["exception.message"] == span.name
-            and span.events[0].attributes["exception.stacktrace"].endswith(
-                f"in fail_{span.name.split()[0]}\nValueError: {span.name}\n"
-            )
+            and span.events[0]
+            .attributes["exception.stacktrace"]
+            .endswith(f"in fail_{span.name.split()[0]}\nValueError: {span.name}\n")
             for span in spans
         ),
     )
