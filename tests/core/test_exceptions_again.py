@@ -283,14 +283,6 @@ def test_notes_that_come_later_are_told(traced: Any) -> None:
 
 
 def test_what_is_known_of_exceptions_is_bounded_and_keeps_no_class(traced: Any) -> None:
-    def code_goes() -> bool:
-        """Not in a free-threaded CPython 3.13 that has had threads."""
-        names: dict[str, Any] = {}
-        exec("def run(): pass\nrun()", names)
-        code = weakref.ref(names.pop("run").__code__)
-        gc.collect()
-        return code() is None
-
     codes: list[weakref.ref[CodeType]] = []
     classes: list[weakref.ref[type]] = []
 
@@ -304,8 +296,11 @@ def test_what_is_known_of_exceptions_is_bounded_and_keeps_no_class(traced: Any) 
 
     for number in range(1000):
         fail_somewhere(number)
+    unknown = weakref.ref(type("Unknown", (), {}))
     gc.collect()
-    assert sum(code() is not None for code in codes) <= 2 * exceptions._MOST_KNOWN or not code_goes()
+    if unknown() is not None:
+        pytest.skip("this CPython keeps every class and all code once there were threads (free-threaded 3.13)")
+    assert sum(code() is not None for code in codes) <= 2 * exceptions._MOST_KNOWN
     assert sum(kind() is not None for kind in classes) <= 1, "that of the last one"
 
 
