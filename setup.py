@@ -142,7 +142,8 @@ os.umask(0o022)  # wheels carry the modes of the files that were built
 setup(
     options={
         "build": {"build_base": build_folder() if not pure else "build/pure"},
-        "build_ext": {"parallel": os.cpu_count() or 1},
+        # Not with MSVC, whose object sets itself up in its first call, which threads would share.
+        "build_ext": {"parallel": os.cpu_count() if os.name != "nt" else None},
     },
     ext_modules=[] if pure else extensions(),
     cmdclass={"sdist": Sources} if pure else {"sdist": Sources, "build_ext": Build},
