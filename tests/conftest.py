@@ -19,8 +19,8 @@ from receiving import Receiver
 
 IMPLEMENTATIONS = ("cython", "python")
 # Everything runs on the first Python, with both cores. On the others, unless TEST_EVERYTHING is set, there is left out:
-# what no version changes: C by itself, the page in a browser;
-ONCE = frozenset(("browser", "native"))
+# what no version changes: C by itself, the page in a browser, the manual, programs that show how;
+ONCE = frozenset(("browser", "docs", "examples", "native"))
 # what stands on the core's contract alone, but with the compiled core on the last Python;
 ABOVE = frozenset(("browser", "cli", "demo", "integrations", "local", "opentelemetry", "testing"))
 # with the pure core, processes and sockets.
