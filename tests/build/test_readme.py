@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from building import LEFT_OUT
+from building import left_out
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(\w*)\n(.+?)\n```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
@@ -65,7 +65,7 @@ class Shell:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
     """A shell in a clone in which the first command of all has made the environment, and what that printed."""
     clone = tmp_path_factory.mktemp("clone") / "fasttrace"
-    shutil.copytree(ROOT, clone, ignore=LEFT_OUT)
+    shutil.copytree(ROOT, clone, ignore=left_out)
     shell = Shell(clone)
     printed = shell(block(DEMO))
     shell.environment["PATH"] = f"{clone / '.venv/bin'}:{shell.environment['PATH']}"
