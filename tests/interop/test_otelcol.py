@@ -281,7 +281,7 @@ def test_what_the_memory_limiter_refuses_is_sent_again(
             "FASTTRACE_IMPL": impl,
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{limited.ports[protocol]}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": PROTOCOLS[protocol],
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "3000",
             "FASTTRACE_UNDELIVERED_DIR": str(tmp_path),
         },
         stdin=subprocess.PIPE,

@@ -155,6 +155,23 @@ def test_the_command_names_what_is_missing_and_fails(tmp_path: Path) -> None:
     assert "use one of" in _peers(tmp_path, "install", "no-such-peer").stderr
 
 
+def test_a_missing_peer_fails_the_run_that_promised_it_by_name(tmp_path: Path) -> None:
+    environment = {**os.environ, "FASTTRACE_PEERS": str(tmp_path / "empty"), "INTEROP_PROMISED": "all"}
+    environment.pop("INTEROP_RECORD", None)
+    test = (
+        f"{Path(__file__).with_name('test_otelcol.py')}::test_every_field_arrives_as_it_was_recorded[cython-http-none]"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "a peer that was promised is missing: otelcol: " in run.stdout
+
+
 def _peers(tmp_path: Path, *arguments: str, **variables: str) -> Any:
     return subprocess.run(
         [sys.executable, str(TOOLS / "peers"), *arguments],
