@@ -247,7 +247,7 @@ def test_a_module_that_is_loaded_again_shows_its_own_lines(
             path.write_text("# nothing that runs\n", encoding="utf-8")
             text, _ = recorded(traced, loaded.fail)
             assert "raise ValueError('x')" in text, "the line that ran is shown, not what stands there now"
-    monkeypatch.delitem(sys.modules, path.stem)
+    del sys.modules[path.stem]
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_variables(traced: Any) -> None:

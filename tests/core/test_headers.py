@@ -363,3 +363,28 @@ def test_baggage_and_environs_are_left_to_the_general_way(core: Any) -> None:
     for name in ("BAGGAGE", b"Baggage", "baggage", "wsgi.version", b"wsgi.version"):
         assert core.headers.extract_w3c({name: "a=b"}) is None, name
     assert core.headers.extract_w3c({"WSGI.version": "a=b"}) is not None  # a header, whatever it says
+
+
+@pytest.mark.parametrize("state", ["a=1,b=2", b"a=1,b=2"])
+def test_the_quick_way_carries_the_tracestate_on(core: Any, state: str | bytes) -> None:
+    found = core.headers.extract_w3c({"traceparent": PAIR[1], "tracestate": state})
+    assert found.span_context.trace_state.to_header() == "a=1,b=2"
+    written: dict[str, str] = {}
+    assert core.headers.inject_w3c(written, found)
+    assert written == {"traceparent": PAIR[1], "tracestate": "a=1,b=2"}
+
+
+def test_the_quick_way_writes_into_plain_dicts_only_and_nothing_without_a_context(core: Any) -> None:
+    pairs: list[Any] = []
+    assert not core.headers.inject_w3c(pairs, core.context.SpanContext(1, 2))
+    assert pairs == []
+    written: dict[str, str] = {}
+    assert core.headers.inject_w3c(written)
+    assert written == {}
+
+
+def test_a_binary_header_in_pieces_is_none(core: Any) -> None:
+    whole = core.headers.encode_binary(core.context.SpanContext(1, 2, trace_flags=1))
+    assert core.headers.decode_binary(memoryview(whole)).span_id == 2
+    spread = bytes(byte for number in whole for byte in (number, 0))
+    assert core.headers.decode_binary(memoryview(spread)[::2]) is None

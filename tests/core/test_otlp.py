@@ -42,6 +42,17 @@ def test_lengths_grow_to_two_bytes_where_the_official_ones_do(core: Any, key_len
             assert core.otlp.encode_attributes({key: value}) == official.SerializeToString(), value
 
 
+def test_a_value_that_fails_is_left_out_and_the_others_are_written(core: Any) -> None:
+    class Failing:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    encoded = core.otlp.encode_attributes({"a": 1, "failing": Failing(), "b": 2})
+    assert encoded == core.otlp.encode_attributes({"a": 1, "b": 2})
+
+
 def test_nan_and_infinities_are_written(core: Any) -> None:
     encoded = core.otlp.encode_attributes({"nan": math.nan, "up": math.inf, "down": -math.inf})
     found = [item.value.double_value for item in Resource.FromString(encoded).attributes]

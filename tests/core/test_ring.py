@@ -141,6 +141,12 @@ def test_bounds_are_at_least_one(core: Any, arguments: dict[str, int]) -> None:
         core.ring.Ring(**arguments)
 
 
+@pytest.mark.parametrize("size", [0, 512, 1500, -1024])
+def test_the_staging_ring_is_a_power_of_two(core: Any, size: int) -> None:
+    with pytest.raises(ValueError, match=f"ring_bytes={size}"):
+        core.ring.Ring(ring_bytes=size)
+
+
 def test_wait_ends_on_wake_and_on_the_timeout(core: Any) -> None:
     ring = core.ring.Ring()
     assert ring.wait(0.001) is False
