@@ -14,6 +14,7 @@ import platform
 import sys
 import sysconfig
 import threading
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -128,6 +129,7 @@ def check_fork(ids: ModuleType) -> bool:
     """A child draws other ids than its parent; where processes fork."""
     if not hasattr(os, "fork"):
         return False
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # as it is in every program that traces
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
