@@ -113,10 +113,33 @@ def test_a_fork_in_the_middle_of_a_request_gives_it_up_and_sends_it_again(collec
     assert len(names) == len(NAMES) + again, "no other span was sent twice"
 
 
+# A fork copies the interpreter's lock as it is, and where Python's hooks are skipped nobody makes it anew: a child whose
+# parent had a thread that waited for it hangs in CPython, whatever it does. So the program forks when no thread does.
 COPIED_INSIDE = """
-    import ctypes, os, sys, time
+    import ctypes, os, sys, threading, time
     import fasttrace
     from fasttrace.export import OTLPGrpcExporter, forks
+
+    interpreter = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+
+    def others(file):
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and os.path.exists(f"/proc/self/task/{thread.native_id}"):
+                yield open(f"/proc/self/task/{thread.native_id}/{file}").read()
+
+    def sleeps():
+        return [line for text in others("status") for line in text.splitlines() if line.startswith("voluntary")]
+
+    def wants_the_interpreter(call):  # or runs: "number address ..." of the system call that it is in
+        words = call.split()
+        return words[0] == "running" or 0 <= int(words[1], 16) - interpreter < 1 << 17
+
+    def until_all_sleep():
+        before, deadline = sleeps(), time.monotonic() + 0.5
+        while sleeps() == before and time.monotonic() < deadline:  # who waits in gRPC looks for signals five times a second
+            time.sleep(0.001)
+        while any(map(wants_the_interpreter, others("syscall"))):
+            pass
 
     exporter = OTLPGrpcExporter(sys.argv[1], timeout=60)
     provider = fasttrace.configure(exporter=exporter, schedule_delay=0.02, undelivered_dir=sys.argv[2])
@@ -127,6 +150,7 @@ COPIED_INSIDE = """
     forks.FORK_WAIT_SECONDS = 0  # as if the request did not end in time
     fork = os.fork if sys.argv[4] == "hooks" else ctypes.PyDLL(None).fork
     for generation in "child", "grandchild":
+        until_all_sleep()
         child = fork()
         if child:
             assert os.waitpid(child, 0)[1] == 0
