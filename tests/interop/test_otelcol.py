@@ -14,6 +14,7 @@ import telling
 import trustme
 from otlp_json import attributes_of, spans_of, wait_for
 from recipes import _running
+from recipes._kit import OTLP_RECEIVER
 
 from fasttrace import StatusCode
 
@@ -21,14 +22,9 @@ HERE = Path(__file__).parent
 # opentelemetry-proto, SpanFlags: sampled, of a random trace id, and that the parent is, or is not, of another process.
 LOCAL_PARENT, REMOTE_PARENT = 0x103, 0x301
 
-CONFIG = """\
-receivers:
-  otlp:
-    protocols:
-      grpc:
-        endpoint: 127.0.0.1:${env:PORT_GRPC}
-      http:
-        endpoint: 127.0.0.1:${env:PORT_HTTP}
+CONFIG = (
+    OTLP_RECEIVER
+    + """\
 exporters:
   file:
     path: spans.json
@@ -40,6 +36,7 @@ service:
       receivers: [otlp]
       exporters: [file]
 """
+)
 TLS = "\n        tls: {cert_file: CERTIFICATES/server.pem, key_file: CERTIFICATES/server.key, client_ca_file: CERTIFICATES/ca.pem}"
 PROTOCOLS = {"http": "http/protobuf", "grpc": "grpc"}
 
@@ -236,14 +233,9 @@ def _microseconds(ns: int) -> int:
     return (ns + 500) // 1000
 
 
-LIMITED = """\
-receivers:
-  otlp:
-    protocols:
-      grpc:
-        endpoint: 127.0.0.1:${env:PORT_GRPC}
-      http:
-        endpoint: 127.0.0.1:${env:PORT_HTTP}
+LIMITED = (
+    OTLP_RECEIVER
+    + """\
 processors:
   memory_limiter:
     check_interval: 20ms
@@ -264,6 +256,7 @@ service:
       processors: [memory_limiter]
       exporters: [otlp_http]
 """
+)
 
 
 @pytest.mark.engines(

@@ -15,6 +15,17 @@ from recipes._peer import MissingError
 
 _SHOWN_LINES = 5
 
+# Of a Collector, and of what is built like one.
+OTLP_RECEIVER = """\
+receivers:
+  otlp:
+    protocols:
+      grpc:
+        endpoint: 127.0.0.1:${env:PORT_GRPC}
+      http:
+        endpoint: 127.0.0.1:${env:PORT_HTTP}
+"""
+
 
 def run(command: Sequence[str | Path], *, cwd: Path | None = None, timeout: float = 3600, **variables: str) -> str:
     """The output of a command. Raises MissingError with its last lines when it fails."""

@@ -19,7 +19,9 @@ VERSION = "2.13.0"
 MODULE = "github.com/jaegertracing/jaeger"
 TAG = "v1.76.0"
 
-CONFIG = """\
+CONFIG = (
+    _kit.OTLP_RECEIVER
+    + """\
 extensions:
   jaeger_storage:
     backends:
@@ -42,13 +44,6 @@ extensions:
       endpoint: 127.0.0.1:${env:PORT_SAMPLING}
     grpc:
       endpoint: 127.0.0.1:${env:PORT_SAMPLING_GRPC}
-receivers:
-  otlp:
-    protocols:
-      grpc:
-        endpoint: 127.0.0.1:${env:PORT_GRPC}
-      http:
-        endpoint: 127.0.0.1:${env:PORT_HTTP}
 exporters:
   jaeger_storage_exporter:
     trace_storage: memory
@@ -62,6 +57,7 @@ service:
       receivers: [otlp]
       exporters: [jaeger_storage_exporter]
 """
+)
 
 
 def _install(into: Path) -> None:

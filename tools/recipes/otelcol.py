@@ -11,14 +11,9 @@ from recipes._peer import Peer, Place
 VERSION = "0.160.0"
 SOURCE = Path(__file__).with_name("_otelcol")
 
-CONFIG = """\
-receivers:
-  otlp:
-    protocols:
-      grpc:
-        endpoint: 127.0.0.1:${env:PORT_GRPC}
-      http:
-        endpoint: 127.0.0.1:${env:PORT_HTTP}
+CONFIG = (
+    _kit.OTLP_RECEIVER
+    + """\
 exporters:
   debug:
     verbosity: detailed
@@ -31,6 +26,7 @@ service:
       receivers: [otlp]
       exporters: [debug]
 """
+)
 
 
 def _install(into: Path) -> None:
