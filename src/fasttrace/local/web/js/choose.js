@@ -11,7 +11,8 @@ export function Choose({ a }) {
   const { data } = useData("traces", { limit: 8 }, version.value);
   const submit = (event) => {
     event.preventDefault();
-    const sides = [first.value, second.value].map((side) => settled(side.trim()));
+    const now = Date.now(); // one for both: where one range ends the other begins
+    const sides = [first.value, second.value].map((side) => settled(side.trim(), now));
     if (sides.every(Boolean)) go("compare", sides);
   };
   const field = (title, value, example) => html`<label>${title} <input class="mono" value=${value.value} list="recent" spellcheck=${false} autocomplete="off"
