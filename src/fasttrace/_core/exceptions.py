@@ -6,6 +6,7 @@ the same places raise again and again: what stands above the last line is rememb
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -61,6 +62,16 @@ Path = tuple[int, ...]
 _known: dict[Path, tuple[str, list[CodeType]]] = {}
 _MOST_KNOWN = 256
 _LONGEST_KNOWN = 16_384
+
+
+def _after_in_child() -> None:
+    """Begin with nothing known: without a GIL a dict is copied as locked as another thread had it, for good."""
+    global _known
+    _known = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_in_child)
 
 # What a class may have of its own that its exceptions are told by, besides a text.
 _TELLING = frozenset(
