@@ -7,11 +7,10 @@ from textwrap import wrap
 from typing import Any
 
 from fasttrace.local import bars
-from fasttrace.local.route_changes import render_route_changes
+from fasttrace.local.route_changes import FASTER, SLOWER, errors_of, failures, render_route_changes
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
-from fasttrace.local.text import clean, format_duration, format_percent, plural
+from fasttrace.local.text import clean, format_change, format_duration, format_percent, plural
 
-SLOWER, FASTER = "yellow", "green"
 # A row that changed by less than this share of the largest change is counted, not shown.
 MIN_CHANGE_SHARE = 0.02
 MIN_BAR, MAX_BAR = 8, 30
@@ -57,7 +56,7 @@ def sentence(found: Found) -> str:
     part = "most of it" if 2 * first["change"] / change >= 1 else "the largest part"
     return (
         f"b {what}{share}: {part} is {clean(first['service'])} `{clean(first['name'])}`, "
-        f"{_signed(first['change'])}{new}."
+        f"{format_change(first['change'])}{new}."
     )
 
 
@@ -67,10 +66,6 @@ def _sign(value: int) -> int:
 
 def _word(change: int) -> str:
     return "slower" if change > 0 else "faster"
-
-
-def _signed(ns: int) -> str:
-    return f"{'+' if ns > 0 else '-' if ns < 0 else ''}{format_duration(abs(ns))}"
 
 
 def _share(change: int, before: int) -> str:
@@ -94,7 +89,7 @@ def _changed(found: Found) -> list[int]:
         del above[row["depth"] :]
         above.append(place)
         one_sided = row["a"] is None or row["b"] is None
-        if abs(row["change"]) >= least or one_sided or _errors(row["a"]) != _errors(row["b"]):
+        if abs(row["change"]) >= least or one_sided or errors_of(row["a"]) != errors_of(row["b"]):
             shown.update(above)
     return sorted(shown)
 
@@ -142,7 +137,7 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
     for row in rows:
         change = row["change"]
         style = QUIET if abs(change) < least else SLOWER if change > 0 else FASTER
-        failed = _errors(row["b"]) > _errors(row["a"])
+        failed = errors_of(row["b"]) > errors_of(row["a"])
         tail = _tail(found, row)
         indent = min(step * row["depth"], name_width // 3)
         name = pen.fit(_title(row), name_width - indent - len(tail))
@@ -154,7 +149,7 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
             (tail, ERROR if failed else "bold"),
             (" " * (name_width - indent - len(tail) - pen.cells(name)), ""),
             (f"{_own(row['a']):>{_TIME}}{_own(row['b']):>{_TIME}}", figures),
-            (f"{_signed(change):>{_CHANGE}}", f"bold {style}" if abs(change) >= 0.25 * most else style),
+            (f"{format_change(change):>{_CHANGE}}", f"bold {style}" if abs(change) >= 0.25 * most else style),
         ]
         if bar_width:
             bar = bars.share_bar(abs(change), most, bar_width, pen.unicode)
@@ -167,10 +162,6 @@ def _table(found: Found, shown: list[int], pen: Pen) -> Iterator[Text]:
 def _title(row: dict[str, Any]) -> str:
     """The name; an arrow before outgoing calls tells them from the requests that they become."""
     return f"→ {row['name']}" if row["outgoing"] else str(row["name"])
-
-
-def _errors(side: dict[str, int] | None) -> int:
-    return side["errors"] if side else 0
 
 
 def _own(side: dict[str, int] | None) -> str:
@@ -186,8 +177,7 @@ def _tail(found: Found, row: dict[str, Any]) -> str:
         tail = f" ×{_number(a)}→{_number(b)}"
     else:
         tail = f" ×{_number(b)}" if b >= 1.5 else ""
-    failed = _errors(row["a"]), _errors(row["b"])
-    return tail + (f" ✖ {failed[0]}→{failed[1]}" if failed[0] != failed[1] else "")
+    return tail + failures(row)
 
 
 def _number(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
-from fasttrace.local.text import format_duration, plural
+from fasttrace.local.text import format_change, format_duration, plural
 
 SLOWER, FASTER = "yellow", "green"
 MAX_ROUTES = 10
@@ -36,14 +36,16 @@ def render_route_changes(routes: list[dict[str, Any]], pen: Pen) -> list[Text]:
         name = pen.fit(row["route"], name_width - len(tail))
         figures = [f"{_figure(row, side, 'count'):>{_CALLS}}" for side in "ab"] if calls else []
         figures += [f"{_figure(row, side, 'p95'):>{_TIME}}" for side in "ab"]
+        changed = "-" if change is None else format_change(change)
+        style = SLOWER if change and change > 0 else FASTER if change else QUIET
         lines.append(
             pen.line(
                 (pen.pad(row["service"], service_width), pen.hue(row["service"])),
                 (f" {name}", ""),
-                (tail, ERROR if _failed(row, "b") > _failed(row, "a") else "bold"),
+                (tail, ERROR if errors_of(row["b"]) > errors_of(row["a"]) else "bold"),
                 (" " * (name_width - pen.cells(name) - len(tail)), ""),
                 ("".join(figures), ""),
-                (f"{_signed(change):>{_CHANGE}}", SLOWER if change and change > 0 else FASTER if change else QUIET),
+                (f"{changed:>{_CHANGE}}", style),
             )
         )
     if len(routes) > len(shown):
@@ -58,18 +60,17 @@ def _figure(row: dict[str, Any], side: str, name: str) -> str:
     return f"{value:,}" if name == "count" else format_duration(value)
 
 
-def _failed(row: dict[str, Any], side: str) -> int:
-    return row[side]["errors"] if row[side] else 0
+def errors_of(side: dict[str, int] | None) -> int:
+    """The failures of one side, none where it does not have the row."""
+    return side["errors"] if side else 0
+
+
+def failures(row: dict[str, Any]) -> str:
+    """`` ✖ 3→91`` where the sides differ in it."""
+    a, b = errors_of(row["a"]), errors_of(row["b"])
+    return f" ✖ {a}→{b}" if a != b else ""
 
 
 def _tail(row: dict[str, Any]) -> str:
     """What must not be cut: that only one side has it, and failures where they differ."""
-    tail = " new" if row["a"] is None else " gone" if row["b"] is None else ""
-    failed = _failed(row, "a"), _failed(row, "b")
-    return tail + (f" ✖ {failed[0]}→{failed[1]}" if failed[0] != failed[1] else "")
-
-
-def _signed(change: int | None) -> str:
-    if change is None:
-        return "-"
-    return f"{'+' if change > 0 else '-' if change < 0 else ''}{format_duration(abs(change))}"
+    return (" new" if row["a"] is None else " gone" if row["b"] is None else "") + failures(row)

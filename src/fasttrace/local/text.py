@@ -25,6 +25,11 @@ def format_duration(ns: int) -> str:
     raise AssertionError("the last unit takes all")
 
 
+def format_change(ns: int) -> str:
+    """A difference of durations, with its sign: ``+12.0 ms``, ``-3.00 s``, ``0 ns``."""
+    return f"{'+' if ns > 0 else '-' if ns < 0 else ''}{format_duration(abs(ns))}"
+
+
 def format_percent(part: float, whole: float) -> str:
     """A share as whole percent: ``74 %``; ``<1 %`` for what would round to nothing, ``0 %`` of nothing."""
     if whole <= 0 or part <= 0:
