@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 from chaos import Chaos, answer, drip, hang, raw, reset
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from fasttrace.errors import ExportError
-from fasttrace.export import OTLPExporter, connection, retry
+from fasttrace.export import OTLPExporter, connection, http, retry
 from fasttrace.export.base import Batch
 
 MakeBatch = Callable[..., Any]
@@ -257,6 +258,30 @@ def test_a_failure_is_told_as_on_a_first_request_and_the_next_one_arrives(
     assert len(direct) == (2 if kind.isdigit() else 1)
     assert told[0] == told[1]
     assert len(chaos.requests) == 4
+
+
+def test_an_answer_that_is_whole_counts_however_late(plain: Plain) -> None:
+    plain.script = [ANSWERS["in one piece"]]
+    with urllib3.PoolManager() as pool:
+        response = pool.request("POST", f"http://127.0.0.1:{plain.port}/", body=b"", preload_content=False)
+        assert http._read(response, deadline=0) == PARTIAL
+
+
+def test_what_is_left_of_an_answer_is_never_taken_for_the_next_one(
+    plain: Plain, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(response: Any, deadline: float) -> bytes:
+        monkeypatch.undo()
+        raise TimeoutError(response.read1(1))
+
+    monkeypatch.setattr(http, "_read", give_up)
+    plain.script = [[b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nx"], ANSWERS["in one piece"]]
+    exporter = OTLPExporter(f"http://127.0.0.1:{plain.port}/v1/traces", timeout=20)
+    batch = make_batch(3)
+    assert exporter.export(batch) == 2
+    exporter.shutdown(1)
+    assert batch.attempt.retried_ambiguous == 3
+    assert [len(requests) for requests in plain.connections] == [1, 1]
 
 
 def test_a_connection_that_was_closed_meanwhile_costs_no_try(plain: Plain, make_batch: MakeBatch) -> None:

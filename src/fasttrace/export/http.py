@@ -124,6 +124,9 @@ class Sender:
                 content = _read(response, deadline)
                 if content and len(content) <= MAX_RESPONSE_BYTES:
                     response.drain_conn()
+            except BaseException:
+                response.close()  # what is left of the answer would be taken for the next one's
+                raise
             finally:
                 response.release_conn()
             clean = response.closed
@@ -272,6 +275,8 @@ def _read(response: Any, deadline: float) -> bytes:
         data := response.read1(MAX_RESPONSE_BYTES + 1 - len(content), decode_content=True)
     ):
         content += data
+        if response.length_remaining == 0:
+            break  # all of it, however late
         if time.monotonic() > deadline:
             raise TimeoutError("the answer did not end in time")
     return content
