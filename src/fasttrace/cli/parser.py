@@ -130,16 +130,16 @@ def _time(text: str) -> float:
 
 def _size(text: str) -> int:
     """A number of bytes."""
-    from fasttrace import config
+    from fasttrace.config import values
 
-    return int(_as_setting(config.size, text))
+    return int(_as_setting(values.size, text))
 
 
 def _age(text: str) -> float | None:
     """A time, or none."""
-    from fasttrace import config
+    from fasttrace.config import values
 
-    found: float | None = _as_setting(config.age, text)
+    found: float | None = _as_setting(values.age, text)
     return found
 
 
@@ -245,10 +245,10 @@ Settings come from FASTTRACE_* and OTEL_* variables; without an endpoint, spans 
 
 def _instrumentations(text: str) -> str:
     """Names of integrations."""
-    from fasttrace import config
+    from fasttrace.config import values
 
     try:
-        config.instrumentations(text)
+        values.instrumentations(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"use {error}") from None
     return text
