@@ -7,7 +7,7 @@ import os
 
 from opentelemetry import propagate, trace
 
-from fasttrace import config, propagation
+from fasttrace import config, process, propagation
 from fasttrace import provider as native
 from fasttrace._core import ids
 from fasttrace.context import UNTRACED
@@ -168,7 +168,7 @@ def process_provider(*, propagators: Any = None, **arguments: Any) -> TracerProv
         propagators = config.check_argument("propagators", propagators)
         propagation.set_propagators(propagators)
     global _of_process
-    current = native.follow(_follow) if _of_process is None else _of_process.native
+    current = process.follow(_follow) if _of_process is None else _of_process.native
     if current is not None and not arguments:
         if _of_process is None:
             _of_process = TracerProvider.around(current)
@@ -178,7 +178,7 @@ def process_provider(*, propagators: Any = None, **arguments: Any) -> TracerProv
         propagation.set_propagators(made.native.settings.propagators)
     if _of_process is None:
         _of_process = made
-    native.make_current(made.native)
+    process.make_current(made.native)
     return _of_process
 
 
