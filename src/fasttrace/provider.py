@@ -129,7 +129,7 @@ class TracerProvider:
             held=traces,
             tick=self._governor.tick,
             stats_file=StatsFile(
-                lambda: spool.directory_of(self.exporter), lambda: self.pipeline.service_name, self.stats
+                lambda: spool.directory_of(self.exporter), lambda: self.pipeline.batches.service_name, self.stats
             ),
             max_batch_spans=settings.max_batch_spans,
             max_batch_bytes=settings.max_batch_bytes,

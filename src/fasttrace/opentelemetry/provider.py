@@ -92,7 +92,7 @@ class TracerProvider(trace.TracerProvider):
         provider.recorder.span_type = type("Span", (Span,), {"__module__": Span.__module__, "_provider": self})
         self.native = provider
         url = getattr(self._given_resource, "schema_url", None)
-        provider.pipeline.schema_url = url if isinstance(url, str) else ""
+        provider.pipeline.batches.schema_url = url if isinstance(url, str) else ""
         self._resource: tuple[int, Any] = (-1, None)
         if not hasattr(self, "_tracers"):
             base = Tracer if ours else ApiContextTracer
