@@ -76,7 +76,6 @@ class Pipeline:
         import threading  # noqa: F401
 
         self.recorder: Recorder = recorder
-        self.exporter: Exporter = exporter
         self.delivery: Delivery = Delivery(exporter, undelivered)
         self.held = held
         self.stats_file = stats_file
@@ -222,7 +221,7 @@ class Pipeline:
             lost - self._told_of_drops,
             ring.max_spans,
             ring.max_bytes,
-            address(self.exporter) or type(self.exporter).__name__,
+            address(self.delivery.exporter) or type(self.delivery.exporter).__name__,
         )
         self._told_of_drops = lost
 
@@ -260,7 +259,7 @@ class Pipeline:
             if self.stats_file is not None:
                 self.stats_file.prepare()
             try:
-                prepare = getattr(self.exporter, "prepare", None)
+                prepare = getattr(self.delivery.exporter, "prepare", None)
                 if prepare is not None:
                     prepare()
             except Exception as error:
@@ -330,11 +329,11 @@ class Pipeline:
 
         def work() -> None:
             try:
-                finished.append(getattr(self.exporter, name)(timeout) is not False)
+                finished.append(getattr(self.delivery.exporter, name)(timeout) is not False)
             except BaseException as error:
                 _log.warning(name, "the exporter's %s failed: %s: %s", name, type(error).__name__, error)
 
-        if type(self.exporter).__module__.startswith("fasttrace."):
+        if type(self.delivery.exporter).__module__.startswith("fasttrace."):
             work()
         elif not _threads.call(work, time.monotonic() + timeout):
             return False
@@ -403,10 +402,9 @@ class Pipeline:
         max_batch_spans: int | None = None,
     ) -> None:
         """Send to another exporter from now on, also what is queued already; the accounts go on."""
-        previous = self.exporter
+        previous = self.delivery.exporter
         waited = _threads.acquire(self._sending, time.monotonic() + REDIRECT_WAIT_SECONDS)
         try:
-            self.exporter = exporter
             self.delivery.redirect(exporter, undelivered)
             self._prepared = False
             if schedule_delay is not None:
