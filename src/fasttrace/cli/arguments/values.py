@@ -34,9 +34,9 @@ def _above_zero(what: str, below: float) -> Callable[[str], float]:
     return read
 
 
-rate = _above_zero("a rate: use requests per second, above 0", 1e6)
-amount = _above_zero("a number above 0", 1e12)
-seconds = _above_zero("a time: use seconds, above 0", 1e6)
+rate: Callable[[str], float] = _above_zero("a rate: use requests per second, above 0", 1e6)
+amount: Callable[[str], float] = _above_zero("a number above 0", 1e12)
+seconds: Callable[[str], float] = _above_zero("a time: use seconds, above 0", 1e6)
 
 
 def percent(text: str) -> float:
