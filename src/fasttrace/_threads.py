@@ -8,7 +8,6 @@ from __future__ import annotations
 import _thread
 import sys
 import time
-from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Below `signal`, which makes enumerations of whole sets: forks start threads, and would wait ten times as long.
-_signal: Any = import_module("_signal")
+_signal: Any = __import__("_signal")
 
 # What a thread does to itself, or is measured by, goes to that thread.
 _FAULTS = {
