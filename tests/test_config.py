@@ -8,6 +8,7 @@ import pytest
 
 import fasttrace
 from fasttrace import config
+from fasttrace.config import values
 from fasttrace.errors import ConfigurationError
 
 
@@ -155,4 +156,4 @@ def test_configure_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_hours_are_times_too() -> None:
-    assert config.seconds("1.5h") == 5400.0
+    assert values.seconds("1.5h") == 5400.0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import fasttrace
-from fasttrace import provider as provider_module
+from fasttrace import process
 from fasttrace.export import MemoryExporter
 
 PUBLIC = {
@@ -57,8 +57,8 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test begins before ``configure``."""
     from fasttrace.tracer import TracerRegistry
 
-    monkeypatch.setattr(provider_module, "_provider", None)
-    monkeypatch.setattr(provider_module, "_tracers", TracerRegistry())
+    monkeypatch.setattr(process, "_provider", None)
+    monkeypatch.setattr(process, "_tracers", TracerRegistry())
     yield
     fasttrace.shutdown(1)
 

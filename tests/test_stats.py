@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fasttrace
-from fasttrace import provider as provider_module
+from fasttrace import process
 from fasttrace._core.layout import DROP_REASONS, TIMED_EVERY
 from fasttrace.cost import Bill
 from fasttrace.export import JSONLinesExporter, MemoryExporter, OTLPExporter, SpoolExporter, ZipkinExporter
@@ -19,7 +19,7 @@ from fasttrace.export.base import Batch, address, masked
 
 @pytest.fixture
 def not_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_module, "_provider", None)
+    monkeypatch.setattr(process, "_provider", None)
 
 
 def test_the_shape_is_the_same_before_and_after_configure(not_configured: None) -> None:

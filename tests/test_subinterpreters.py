@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from succeeding import succeed
 
 PROGRAM = """
 import sys
@@ -52,15 +53,7 @@ DEMANDS_CYTHON = PROGRAM.replace(
 @pytest.mark.parametrize("kind", ["legacy", "isolated"])
 def test_a_subinterpreter_forwards_contexts_and_refuses_to_record(kind: str, end: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "FASTTRACE_IMPL"}
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, kind, end],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment,
-    )
-    assert (run.returncode, run.stderr) == (0, "")
+    run = succeed([sys.executable, "-W", "ignore", "-c", PROGRAM, kind, end], quiet=True, env=environment)
     implementation, forwarded, refused, last = run.stdout.splitlines()
     assert implementation.startswith("python in a subinterpreter: ")
     assert (forwarded, last) == ("True", "end")

@@ -1,4 +1,4 @@
-"""The page of all settings, from the table in ``fasttrace.config``."""
+"""The page of all settings, from the table in ``fasttrace.config.table``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = """\
 FASTTRACE_SERVICE_NAME=checkout FASTTRACE_SAMPLER=10% OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 python app.py
 ```
 
-<!-- written by `python docs/reference` from src/fasttrace/config.py -->
+<!-- written by `python docs/reference` from src/fasttrace/config/table.py -->
 
 Every setting is an argument of [`fasttrace.configure`](api.md), a variable, or both. The argument wins, then `FASTTRACE_*`, then
 `OTEL_*`, then the default. A `FASTTRACE_*` variable with a bad value, or with a name that does not exist, is a `ConfigurationError` that
@@ -137,7 +137,7 @@ def page() -> str:
     arguments = set(inspect.signature(fasttrace.configure).parameters) - set(grouped())
     parts += [f"| `{name}=` | {IN_CODE[name]} |\n" for name in sorted(arguments)]
     parts.append(LIMITS)
-    parts += [_limit(name, variables) for name, variables in config._LIMITS.items()]
+    parts += [_limit(name, variables) for name, variables in config.LIMITS.items()]
     parts.append(OTHERS)
     known = config.known_names()
     parts += [

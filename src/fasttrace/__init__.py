@@ -9,9 +9,7 @@ from fasttrace._version import __version__
 from fasttrace.context import Context, Span, SpanContext, TraceState, current_span, use
 from fasttrace.errors import ConfigurationError, ExportError, FasttraceError
 from fasttrace.integrations import instrument, uninstrument
-from fasttrace.propagation import extract, inject
-from fasttrace.provider import (
-    TracerProvider,
+from fasttrace.process import (
     active_spans,
     aflush,
     configure,
@@ -23,6 +21,8 @@ from fasttrace.provider import (
     shutdown,
     stats,
 )
+from fasttrace.propagation import extract, inject
+from fasttrace.provider import TracerProvider
 from fasttrace.tracer import Tracer
 
 __all__ = [

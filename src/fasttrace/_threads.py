@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import _thread
 import sys
-from importlib import import_module
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # Below `signal`, which makes enumerations of whole sets: forks start threads, and would wait ten times as long.
-_signal: Any = import_module("_signal")
+_signal: Any = __import__("_signal")
 
 # What a thread does to itself, or is measured by, goes to that thread.
 _FAULTS = {
@@ -48,3 +49,31 @@ def start(function: Any, arguments: tuple[Any, ...]) -> None:
         start_new_thread(function, arguments)
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+
+def acquire(lock: Any, deadline: float) -> bool:
+    """Take a lock by a monotonic deadline; a passed deadline is one try."""
+    remaining = deadline - time.monotonic()
+    acquired: bool = lock.acquire(timeout=remaining) if remaining > 0 else lock.acquire(blocking=False)
+    return acquired
+
+
+def call(function: Callable[[], None], deadline: float) -> bool:
+    """Call what may hang on a thread of its own; whether it has returned by a monotonic deadline.
+
+    At the end of the interpreter, where there are no new threads, it is called on this one.
+    """
+    done = original("allocate_lock")()
+    done.acquire()
+
+    def work() -> None:
+        try:
+            function()
+        finally:
+            done.release()
+
+    try:
+        start(work, ())
+    except RuntimeError:
+        work()
+    return acquire(done, deadline)

@@ -48,3 +48,24 @@ class Bill:
             "cpu_seconds": own,
             "cpu_percent": min(100.0, 100 * own / whole) if whole > 0 else 0.0,
         }
+
+
+class Meter:
+    """The CPU time of the thread that makes it, added to a bill as it goes.
+
+    ``lock`` guards the bill: an old thread may still be coming to its end beside a new one.
+    """
+
+    __slots__ = ("_bill", "_counted", "_lock")
+
+    def __init__(self, bill: Bill, lock: Any) -> None:
+        self._bill = bill
+        self._lock = lock
+        self._counted = time.thread_time()
+
+    def count(self) -> None:
+        """Add what the thread has taken since the last time."""
+        now = time.thread_time()
+        with self._lock:
+            self._bill.thread_seconds += now - self._counted
+        self._counted = now

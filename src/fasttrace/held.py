@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from fasttrace._core import Ring
+    from fasttrace._core import Recorder, Ring
+    from fasttrace.sampling.tail import Plan
 
 # What is moved at once: a step without the GIL in the compiled core.
 MOVED_SPANS = 4096
@@ -101,3 +102,10 @@ class Held:
                 self._reasons[bit] or str(bit): number for bit, number in sorted(figures["kept_traces"].items())
             },
         }
+
+
+def hold(recorder: Recorder, plan: Plan) -> Held:
+    """The store of traces that the tail rules may keep; from now on the recorder records all of them."""
+    recorder.tail_rules = plan.core_rules
+    recorder.record_unsampled = True
+    return Held(recorder.ring, Store(rules=plan.store_rules, reasons=plan.reasons), plan.reasons)

@@ -51,11 +51,9 @@ def refuse_subinterpreter() -> None:
     CPython ends the whole process when such an interpreter ends while a thread of it is left, and a thread that sends
     can't be ended at will.
     """
-    import importlib
-
     for name in ("_interpreters", "_xxsubinterpreters"):  # as they are called from 3.13 on, and before
         try:
-            current = importlib.import_module(name).get_current()
+            current = __import__(name).get_current()
         except ImportError:
             continue
         if (current[0] if isinstance(current, tuple) else int(current)) != 0:

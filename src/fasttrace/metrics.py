@@ -6,7 +6,7 @@ For a ``/metrics`` page of one's own. The format is Prometheus' text exposition 
 
 from __future__ import annotations
 
-from fasttrace import durations, provider
+from fasttrace import durations, process
 from fasttrace._version import __version__
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ def prometheus_text(stats: Mapping[str, Any] | None = None) -> str:
     """
     after = request_durations_text() if stats is None else ""
     if stats is None:
-        stats = provider.stats()
+        stats = process.stats()
     lines: list[str] = []
     about = {
         "version": __version__,

@@ -11,10 +11,12 @@ import sys
 import time
 
 from fasttrace import _log, _threads, accounts, lifecycle
-from fasttrace._core import Recorder, ids, otlp
-from fasttrace.cost import Bill
+from fasttrace._core import Recorder, ids
+from fasttrace.background import Background
+from fasttrace.batches import Batches
+from fasttrace.cost import Bill, Meter
 from fasttrace.delivery import Delivery
-from fasttrace.export.base import RecordBatch, address
+from fasttrace.export.base import address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fasttrace.delivery import Outcome
-    from fasttrace.export.base import Exporter
+    from fasttrace.export.base import Exporter, RecordBatch
     from fasttrace.export.stats_file import StatsFile
     from fasttrace.export.undelivered import Undelivered
     from fasttrace.held import Held
@@ -74,26 +76,19 @@ class Pipeline:
         import threading  # noqa: F401
 
         self.recorder: Recorder = recorder
-        self.exporter: Exporter = exporter
         self.delivery: Delivery = Delivery(exporter, undelivered)
         self.held = held
         self.stats_file = stats_file
         self._tick = tick
-        self.max_batch_spans: int = max_batch_spans
-        self.max_batch_bytes = max_batch_bytes
+        self.batches: Batches = Batches(recorder, held, resource, max_batch_spans, max_batch_bytes)
         self.schedule_delay: float = schedule_delay
         self.exit_timeout = exit_timeout
-        self._resource = resource
-        self.schema_url = ""  # the resource's
         self._closed = False
         self._reset()
         lifecycle.register(self)
 
     def _reset(self) -> None:
         """A process starts with no thread, no waiters and new locks."""
-        self._resource_bytes: bytes | None = None
-        self.service_name: str = ""  # as the resource has it, once it is known
-        self._encoded_scopes: list[tuple[bytes, str]] = []
         # Guards the start and the stop of the thread, the waiters and the batch in flight; held for a few lines only.
         # Re-entrant, because a signal handler or a finaliser may end a span in the middle of them.
         self._state = _threads.original("RLock")()
@@ -102,16 +97,10 @@ class Pipeline:
         # would wait for for ever. Re-entrant, because what is imported may fork.
         self._preparing = _threads.original("RLock")()
         self._prepared = False
-        # A thread runs while its epoch is the pipeline's: raising the number is how it is told to stop.
-        self._epoch = 0
-        self._serving: int | None = None  # the epoch of the thread that was started last
-        self._stopped: Any = None  # released by the thread as it ends; None when there is no thread
-        self._waiters: list[_Waiter] = []
+        self._background = Background(self.recorder, self._state, self._run)
         self.bill: Bill = Bill(self.recorder)
         self._told_of_drops = 0
         self._next_tick = 0.0
-        # The batch that the exporter has; whoever takes it out of here accounts for it.
-        self._in_flight: RecordBatch | None = None
         # Last: until then no other thread of a forked child touches what may be the parent's.
         self.generation: int = ids.fork_generation()
 
@@ -127,65 +116,43 @@ class Pipeline:
     def start(self) -> None:
         """Called by the core when a record waits and nobody is awake to take it."""
         self._if_forked()
-        with self._state:
-            if self._serving != self._epoch:
-                stopped = _threads.original("allocate_lock")()
-                stopped.acquire()
-                lifecycle.register_exit()
-                if self._serving != self._epoch:  # else whoever came in between has started one
-                    self._serving = self._epoch
-                    try:
-                        _threads.start(self._run, (self._epoch, stopped))
-                    except RuntimeError:
-                        self._serving = None
-                        raise
-                    self._stopped = stopped
-            self.recorder.consumer_running = True
-        self.recorder.ring.wake()
+        self._background.start()
 
-    def _run(self, epoch: int, stopped: Any) -> None:
-        cost = _ThreadCost(self)
+    def _run(self, epoch: int) -> None:
+        meter = Meter(self.bill, self._state)
         try:
-            self._work(epoch, cost)
+            self._work(epoch, meter)
         finally:
-            cost.count()
-            with self._state:
-                if self._stopped is stopped:
-                    self._stopped = self._serving = None
-                    self.recorder.consumer_running = False
-            stopped.release()
-            # Whoever still waits for this thread looks again, and finds another one or none.
-            for waiter in self._take_waiters():
-                waiter.release(served=False)
+            meter.count()
 
-    def _work(self, epoch: int, cost: _ThreadCost) -> None:
+    def _work(self, epoch: int, meter: Meter) -> None:
         recorder, ring = self.recorder, self.recorder.ring
         idle = 0
         due: float | None = None
         replay: float | None = None
-        while epoch == self._epoch:
+        while epoch == self._background.epoch:
             poll = SLEEP_SECONDS if idle > IDLE_ROUNDS else min(POLL_SECONDS, self.schedule_delay)
             ring.wait(poll if replay is None else min(poll, replay))
-            if epoch != self._epoch:
+            if epoch != self._background.epoch:
                 return
             now = time.monotonic()
             self._pump(now)
             if ring.depth_spans:
                 idle = 0
                 due = now + self.schedule_delay if due is None else due
-            waiters = self._take_waiters()
+            waiters = self._background.take_waiters()
             everything = bool(waiters) or (due is not None and now >= due)
             forced = any(waiter.forced for waiter in waiters)
             if waiters:
                 self._end_grace()
             with self._sending:
                 tries = self.delivery.tries
-                if everything or ring.depth_spans >= self.max_batch_spans:
+                if everything or ring.depth_spans >= self.batches.max_spans:
                     self._send_all(epoch, everything=everything, forced=forced)
                     due = None
                 replay = self._replay(epoch, forced and not (self.delivery.resting and self.delivery.tries > tries))
             self._tell_of_drops()
-            cost.count()
+            meter.count()
             for waiter in waiters:
                 waiter.release(served=True)
             self._write_stats()
@@ -254,7 +221,7 @@ class Pipeline:
             lost - self._told_of_drops,
             ring.max_spans,
             ring.max_bytes,
-            address(self.exporter) or type(self.exporter).__name__,
+            address(self.delivery.exporter) or type(self.delivery.exporter).__name__,
         )
         self._told_of_drops = lost
 
@@ -265,7 +232,7 @@ class Pipeline:
         ring = self.recorder.ring
         self._prepare()
         while True:
-            if not everything and ring.depth_spans < self.max_batch_spans:
+            if not everything and ring.depth_spans < self.batches.max_spans:
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return ring.depth_spans == 0
@@ -288,12 +255,11 @@ class Pipeline:
             return
         with self._preparing:
             self._prepared = True
-            if self._resource_bytes is None:
-                self._resource_bytes = self._encoded_resource()
+            self.batches.prepare()
             if self.stats_file is not None:
                 self.stats_file.prepare()
             try:
-                prepare = getattr(self.exporter, "prepare", None)
+                prepare = getattr(self.delivery.exporter, "prepare", None)
                 if prepare is not None:
                     prepare()
             except Exception as error:
@@ -301,42 +267,16 @@ class Pipeline:
 
     def _take(self, epoch: int | None) -> RecordBatch | None:
         """The next batch, which then is in flight; None when the ring is empty or the thread is to stop."""
-        if self._resource_bytes is None:
-            self._resource_bytes = self._encoded_resource()
+        self.batches.prepare()
         with self._state:
-            if epoch is not None and epoch != self._epoch:
+            if epoch is not None and epoch != self._background.epoch:
                 return None
-            if self._in_flight is not None:
-                # Whoever took it was interrupted: nobody knows whether it arrived.
-                self._in_flight.attempt.retried_ambiguous += len(self._in_flight)
-                return self._in_flight
-            source = self.recorder.ring if self.held is None else self.held
-            records = source.take(self.max_batch_spans, self.max_batch_bytes)
-            if not records:
-                return None
-            scopes = self.recorder.scopes
-            for scope in scopes[len(self._encoded_scopes) :]:
-                self._encoded_scopes.append((otlp.encode_scope(scope), scope.schema_url))
-            self._in_flight = RecordBatch(records, self._resource_bytes, self._encoded_scopes, self.schema_url)
-            return self._in_flight
-
-    def _encoded_resource(self) -> bytes:
-        """The resource as OTLP; a detector that fails costs its attributes, not the spans."""
-        try:
-            resource = self._resource()
-            self.service_name = str(resource.get("service.name", ""))
-            return otlp.encode_attributes(resource)
-        except Exception as error:
-            _log.warning("resource", "spans are sent without a resource: %s: %s", type(error).__name__, error)
-            return b""
+            return self.batches.take()
 
     def _land(self, batch: RecordBatch) -> bool:
         """Whether the batch is still the caller's to account for."""
         with self._state:
-            mine = self._in_flight is batch
-            if mine:
-                self._in_flight = None
-        return mine
+            return self.batches.land(batch)
 
     def _settle(self, batch: RecordBatch, outcome: Outcome | None, *, ambiguous: bool = False) -> None:
         """Count what became of a batch, None being kept for later; whatever happens, its spans leave the queue."""
@@ -358,7 +298,7 @@ class Pipeline:
         ring = self.recorder.ring
         left = self.delivery.replay_in()
         while left is not None and (left <= 0 or forced):
-            if epoch != self._epoch or ring.depth_spans >= self.max_batch_spans:
+            if epoch != self._background.epoch or ring.depth_spans >= self.batches.max_spans:
                 return 0.0
             self._prepare()
             if not self.delivery.replay():
@@ -367,11 +307,6 @@ class Pipeline:
         return left
 
     # --- flush and shutdown
-
-    def _take_waiters(self) -> list[_Waiter]:
-        with self._state:
-            waiters, self._waiters = self._waiters, []
-        return waiters
 
     def flush(self, timeout: float) -> bool:
         """Send what has ended so far. True when all of it was delivered within ``timeout`` seconds."""
@@ -394,43 +329,33 @@ class Pipeline:
 
         def work() -> None:
             try:
-                finished.append(getattr(self.exporter, name)(timeout) is not False)
+                finished.append(getattr(self.delivery.exporter, name)(timeout) is not False)
             except BaseException as error:
                 _log.warning(name, "the exporter's %s failed: %s: %s", name, type(error).__name__, error)
-            finally:
-                done.release()
 
-        done = _threads.original("allocate_lock")()
-        done.acquire()
-        deadline = time.monotonic() + timeout
-        if type(self.exporter).__module__.startswith("fasttrace."):
+        if type(self.delivery.exporter).__module__.startswith("fasttrace."):
             work()
-        else:
-            try:
-                _threads.start(work, ())
-            except RuntimeError:
-                work()  # no new threads at interpreter exit
-        return _acquire(done, deadline) and bool(finished and finished[0])
+        elif not _threads.call(work, time.monotonic() + timeout):
+            return False
+        return finished == [True]
 
     def _flush_by_thread(self, deadline: float, forced: bool) -> bool:
         """Let the thread send, and wait; False when there is none, or when it has not done so in time."""
-        ring = self.recorder.ring
-        if (self._waiting or self.delivery.spooled) and self._stopped is None and not sys.is_finalizing():
+        if (self._waiting or self.delivery.spooled) and not self._background.running and not sys.is_finalizing():
             try:
                 self.start()
             except RuntimeError:
                 return False  # no new threads at interpreter exit
-        waiter = _Waiter(forced)
         with self._state:
-            if self._stopped is None:
+            waiter = self._background.ask(forced)
+            if waiter is None:
                 return not self._waiting and not self._sending.locked()
-            self._waiters.append(waiter)
-        ring.wake()
+        self.recorder.ring.wake()
         return waiter.wait(deadline)
 
     def _flush_here(self, deadline: float, forced: bool) -> bool:
         """Send on the calling thread, as far as the deadline allows; only without a thread that could."""
-        if self._stopped is not None or not _acquire(self._sending, deadline):
+        if self._background.running or not _threads.acquire(self._sending, deadline):
             return False
         try:
             self._end_grace()
@@ -451,24 +376,17 @@ class Pipeline:
         try:
             done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
         finally:
-            self._stop(begin + timeout * (1 - LEFTOVERS_SHARE))
+            self._background.stop(begin + timeout * (1 - LEFTOVERS_SHARE))
             self._keep_leftovers()
             self._call_exporter("shutdown", max(0.0, begin + timeout - time.monotonic()))
             self._write_stats(ended=True)
         return done
 
-    def _stop(self, deadline: float) -> bool:
-        with self._state:
-            self._epoch += 1
-            stopped = self._stopped
-        self.recorder.ring.wake()
-        return stopped is None or _acquire(stopped, deadline)
-
     def _keep_leftovers(self) -> None:
         """What could not be sent in time, and what the exporter still has, is for the next process."""
         with self._state:
-            batch, self._in_flight = self._in_flight, None
-        if batch is not None:
+            batch = self.batches.in_flight
+        if batch is not None and self._land(batch):
             self._settle(batch, None, ambiguous=True)
         self._end_grace()
         while (batch := self._take(None)) is not None and self._land(batch):
@@ -484,14 +402,15 @@ class Pipeline:
         max_batch_spans: int | None = None,
     ) -> None:
         """Send to another exporter from now on, also what is queued already; the accounts go on."""
-        previous = self.exporter
-        waited = _acquire(self._sending, time.monotonic() + REDIRECT_WAIT_SECONDS)
+        previous = self.delivery.exporter
+        waited = _threads.acquire(self._sending, time.monotonic() + REDIRECT_WAIT_SECONDS)
         try:
-            self.exporter = exporter
             self.delivery.redirect(exporter, undelivered)
             self._prepared = False
-            self.schedule_delay = self.schedule_delay if schedule_delay is None else schedule_delay
-            self.max_batch_spans = self.max_batch_spans if max_batch_spans is None else max_batch_spans
+            if schedule_delay is not None:
+                self.schedule_delay = schedule_delay
+            if max_batch_spans is not None:
+                self.batches.max_spans = max_batch_spans
         finally:
             if waited:
                 self._sending.release()
@@ -504,8 +423,8 @@ class Pipeline:
 
     def before_fork(self) -> None:
         """Ask the thread to stop, so that the child is copied from a quiet process; never wait for a send."""
-        if self._stopped is not None:
-            self._stop(time.monotonic() + FORK_WAIT_SECONDS)
+        if self._background.running:
+            self._background.stop(time.monotonic() + FORK_WAIT_SECONDS)
         self._preparing.acquire(timeout=FORK_IMPORT_SECONDS)
 
     def after_fork_in_parent(self) -> None:
@@ -528,6 +447,7 @@ class Pipeline:
         if self.stats_file is not None:
             self.stats_file.after_fork_in_child()
         self.recorder.consumer_running = False
+        self.batches.reset()
         self._reset()
 
     def stats(self) -> dict[str, Any]:
@@ -562,46 +482,3 @@ class Pipeline:
             **self.bill.stats(),
             **self.delivery.stats(),
         }
-
-
-class _ThreadCost:
-    """The CPU time of the thread that makes it, added to its pipeline's bill as it goes."""
-
-    __slots__ = ("_counted", "_pipeline")
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._counted = time.thread_time()
-
-    def count(self) -> None:
-        now = time.thread_time()
-        with self._pipeline._state:  # an old thread may still be coming to its end beside a new one
-            self._pipeline.bill.thread_seconds += now - self._counted
-        self._counted = now
-
-
-class _Waiter:
-    """One flush that waits for the thread; a forced one tries also while the receiver is away."""
-
-    __slots__ = ("_lock", "_served", "forced")
-
-    def __init__(self, forced: bool) -> None:
-        self.forced = forced
-        self._served = False
-        self._lock = _threads.original("allocate_lock")()
-        self._lock.acquire()
-
-    def release(self, served: bool) -> None:
-        self._served = served
-        self._lock.release()
-
-    def wait(self, deadline: float) -> bool:
-        """True when all that was queued has been sent, False when the thread ended first or at the deadline."""
-        return _acquire(self._lock, deadline) and self._served
-
-
-def _acquire(lock: Any, deadline: float) -> bool:
-    """Take a lock by a monotonic deadline; a passed deadline is one try."""
-    remaining = deadline - time.monotonic()
-    acquired: bool = lock.acquire(timeout=remaining) if remaining > 0 else lock.acquire(blocking=False)
-    return acquired

@@ -104,8 +104,8 @@ def test_the_agents_port_is_open_on_every_node(pod: dict[str, Any]) -> None:
 
 
 def test_what_waits_fits_into_the_pods_folder(pod: dict[str, Any]) -> None:
-    from fasttrace import config
+    from fasttrace.config import values
 
     (state,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "state"]
-    bound = config.size(environment(pod)["FASTTRACE_UNDELIVERED_MAX_BYTES"])
+    bound = values.size(environment(pod)["FASTTRACE_UNDELIVERED_MAX_BYTES"])
     assert bound < int(state["emptyDir"]["sizeLimit"].removesuffix("Mi")) << 20

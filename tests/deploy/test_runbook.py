@@ -17,6 +17,7 @@ from typing import Any
 import manifests
 import pytest
 import yaml
+from succeeding import succeed
 
 import fasttrace
 from fasttrace.local.store import Store
@@ -75,17 +76,7 @@ class Machine:
 
     def sh(self, number: int) -> str:
         """Run one block of the page, as it stands."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", BLOCKS[number]],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{BLOCKS[number]}{done.stdout}{done.stderr}"
-        return done.stdout
+        return succeed(["bash", "-euo", "pipefail", "-c", BLOCKS[number]], cwd=self.folder, env=self.environment).stdout
 
     def orders(self) -> set[tuple[str, int]]:
         """Pod and number of each order that is in the spool."""

@@ -17,6 +17,7 @@ import fasttrace
 from fasttrace import accounts, config, export, metrics, propagation, sampling, testing
 from fasttrace._core.layout import DROP_REASONS
 from fasttrace.cli.parser import build_parser
+from fasttrace.config.variables import FROM_KUBERNETES
 from fasttrace.sampling import tail
 
 PAGES = pages()
@@ -98,7 +99,7 @@ def test_commands_and_options_that_are_mentioned_exist(page: Page) -> None:
 def variables() -> set[str]:
     """Every variable of ours and of OpenTelemetry's that some code of fasttrace reads."""
     table = {variable for setting in config.SETTINGS for variable, _ in setting.variables}
-    limits = {variable for row in config._LIMITS.values() for variable, _ in row}
+    limits = {variable for row in config.LIMITS.values() for variable, _ in row}
     otlp = {
         f"OTEL_EXPORTER_OTLP_{part}{name}"
         for name in re.findall(r'\bvariable\("(\w+)"\)', SOURCE)
@@ -113,7 +114,7 @@ def test_every_variable_is_described() -> None:
     assert len(ours) > 30
     assert undescribed(ours, TEXT) == []
     table = {variable for setting in config.SETTINGS for variable, _ in setting.variables}
-    limits = {variable for row in config._LIMITS.values() for variable, _ in row}
+    limits = {variable for row in config.LIMITS.values() for variable, _ in row}
     page = (DOCS / "configuration.md").read_text(encoding="utf-8")
     assert undescribed(table | limits | ours, page) == []
 
@@ -125,7 +126,7 @@ def test_every_variable_of_exporters_is_described() -> None:
 
 
 def test_every_variable_that_is_mentioned_exists() -> None:
-    known = variables() | set(config._FROM_KUBERNETES)
+    known = variables() | set(FROM_KUBERNETES)
     known |= {name.replace("OTLP_", "OTLP_TRACES_") for name in known}
     for page in PAGES:
         for name in re.findall(r"(?<![\w.])(?:FASTTRACE|OTEL)_[A-Z0-9_]*[A-Z0-9]\b(?!_?\*|_\.\.\.)", page.text):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from fasttrace import config
+from fasttrace import config, export
 
 TEXT = (Path(__file__).parents[2] / "docs" / "exporting.md").read_text()
 
@@ -30,7 +30,7 @@ def test_the_exporter_of_your_own_runs_as_it_stands(tmp_path: Path) -> None:
 def test_every_exporter_and_every_variable_of_otlp_is_there() -> None:
     for name in config.EXPORTERS:
         assert f"| `{name}` | `" in TEXT
-    source = Path(config.__file__).parent / "export"
+    source = Path(export.__file__).parent
     names = set(re.findall(r'variable\("(\w+)"\)', "".join(path.read_text() for path in source.glob("otlp_*.py"))))
     assert len(names) > 7
     for name in names:

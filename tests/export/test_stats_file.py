@@ -93,7 +93,7 @@ def test_a_running_process_says_what_became_of_its_spans_and_then_that_it_ends(p
 
 
 def test_a_process_that_does_nothing_writes_nothing(program: Program) -> None:
-    program.tell("while fasttrace.provider._provider.recorder.consumer_running: time.sleep(0.01)")
+    program.tell("while fasttrace.process._provider.recorder.consumer_running: time.sleep(0.01)")
     (path,) = stats_file.paths(program.spool)
     assert program.says(lambda one: True).stats["exported"] == 10  # what it said before it went to sleep
     before = os.stat(path)

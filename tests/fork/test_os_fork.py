@@ -152,7 +152,7 @@ def test_forks_while_others_record_flush_and_export_neither_hang_nor_repeat(worl
 
 
 HELD = """
-provider = fasttrace.provider._provider
+provider = fasttrace.process._provider
 recorder, pipeline = provider.recorder, provider.pipeline
 work("before")
 time.sleep(0.1)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from receiving import Receiver, free_port
+from succeeding import succeed
 
 # CPython 3.12 and later warn of a fork while there are threads: ours that is at work, or the test's.
 FORKS_WITH_THREADS = ("error", "ignore:This process:DeprecationWarning")
@@ -47,22 +48,9 @@ class World:
     def run(self, program: Path | str, *arguments: str, warnings: tuple[str, ...] = ("error",)) -> str:
         """Run a program of one's own to its end: what it printed."""
         options = [f"-W{warning}" for warning in warnings]
-        run = subprocess.run(
-            [
-                sys.executable,
-                *options,
-                *((str(program),) if isinstance(program, Path) else ("-c", program)),
-                *arguments,
-            ],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (run.returncode, run.stderr) == (0, ""), run.stderr
-        return run.stdout
+        code = (str(program),) if isinstance(program, Path) else ("-c", program)
+        command = [sys.executable, *options, *code, *arguments]
+        return succeed(command, quiet=True, cwd=self.folder, env=self.environment).stdout
 
     def accounts(self) -> dict[int, dict[str, Any]]:
         """The last counters of every process that wrote some."""

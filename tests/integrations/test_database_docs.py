@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from succeeding import succeed
 
 DOCS = Path(__file__).parents[2] / "docs" / "integrations"
 
@@ -23,10 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "integrations"
 def test_the_example_prints_what_the_page_says(page: str, needs: str, printed: list[str]) -> None:
     pytest.importorskip(needs)
     code, *_ = re.findall(r"```python\n(.+?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    run = succeed([sys.executable, "-W", "error", "-c", code])
     told = run.stdout + run.stderr
     assert all(words in told for words in printed), told
     assert "bob@example.org" not in told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from loopback import Spans, serving
+from succeeding import succeed
 
 import fasttrace
 from fasttrace import config
@@ -50,15 +50,8 @@ def requested(spans: Spans, url: str) -> int:
 
 def program(code: str, *, env: dict[str, str] | None = None) -> str:
     """Run a program with a fresh interpreter: what it printed; no setting of the machine reaches it."""
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={**({"FASTTRACE_IMPL": IMPL} if IMPL else {}), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    variables = {**({"FASTTRACE_IMPL": IMPL} if IMPL else {}), **(env or {})}
+    run = succeed([sys.executable, "-W", "error", "-c", code], env=variables)
     return run.stdout + run.stderr
 
 

@@ -15,6 +15,7 @@ import trustme
 from otlp_json import attributes_of, spans_of, wait_for
 from recipes import _running
 from recipes._kit import OTLP_RECEIVER
+from succeeding import succeed
 
 from fasttrace import StatusCode
 
@@ -43,21 +44,14 @@ PROTOCOLS = {"http": "http/protobuf", "grpc": "grpc"}
 
 def _tell(endpoint: str, protocol: str, impl: str, **variables: str) -> dict[str, Any]:
     """What ``telling.py`` has recorded and sent."""
-    run = subprocess.run(
-        [sys.executable, str(HERE / "telling.py")],
-        env={
-            **os.environ,
-            "FASTTRACE_IMPL": impl,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-            "OTEL_EXPORTER_OTLP_PROTOCOL": PROTOCOLS[protocol],
-            **variables,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    environment = {
+        **os.environ,
+        "FASTTRACE_IMPL": impl,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": PROTOCOLS[protocol],
+        **variables,
+    }
+    run = succeed([sys.executable, str(HERE / "telling.py")], env=environment)
     told: dict[str, Any] = json.loads(run.stdout)
     assert told["implementation"] == impl
     return told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ pytest.importorskip("opentelemetry.trace")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from opentelemetry import context as context_api
+from succeeding import succeed
 
 from fasttrace._core import current_node
 from fasttrace.export import MemoryExporter
@@ -68,16 +68,8 @@ def program(tmp_path: Path) -> Callable[..., str]:
 
     def run(text: str, folder: Path | None = None, **environment: str) -> str:
         path = [str(folder)] if folder is not None else []
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(text)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        return done.stdout
+        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text)]
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment}
+        return succeed(command, quiet=True, cwd=tmp_path, env=variables).stdout
 
     return run

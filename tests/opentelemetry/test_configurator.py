@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from importlib.metadata import entry_points
@@ -14,6 +13,7 @@ import pytest
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
+from succeeding import succeed
 
 from fasttrace.opentelemetry import FasttracePropagator, FasttraceRuntimeContext, configurator, plugins
 
@@ -62,22 +62,14 @@ def instrumented(tmp_path: Path) -> Any:
             + ("" if sdk else "sys.modules['opentelemetry.sdk'] = None; ")
             + "initialize(swallow_exceptions=False); exec(open('app.py').read())",
         ]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={
-                **unset,
-                "FASTTRACE_IMPL": os.environ.get("FASTTRACE_IMPL", ""),
-                "FASTTRACE_UNDELIVERED_DIR": "none",
-                "PYTHONPATH": str(tmp_path),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        variables = {
+            **unset,
+            "FASTTRACE_IMPL": os.environ.get("FASTTRACE_IMPL", ""),
+            "FASTTRACE_UNDELIVERED_DIR": "none",
+            "PYTHONPATH": str(tmp_path),
+            **environment,
+        }
+        done = succeed(command, cwd=tmp_path, env=variables)
         return done.stdout + done.stderr
 
     return run

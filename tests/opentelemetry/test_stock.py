@@ -98,7 +98,7 @@ def test_a_batch_processor_with_otlp_runs_natively_with_its_settings(
     assert isinstance(native(provider), export.OTLPExporter)
     assert (native(provider).timeout, native(provider).compression) == (7.0, "gzip")
     pipeline = provider.native.pipeline
-    assert (pipeline.schedule_delay, pipeline.max_batch_spans) == (2.5, 99)
+    assert (pipeline.schedule_delay, pipeline.batches.max_spans) == (2.5, 99)
     assert provider.native.recorder.processor is None, "no Python runs per span"
     assert not processor._batch_processor._worker_thread.is_alive()
     one_span(provider)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import fasttrace
-from fasttrace import provider as provider_module
+from fasttrace import process
 from fasttrace._core.types import SpanData
 from fasttrace.export import MemoryExporter
 from fasttrace.sampling import Probability, tail
@@ -268,7 +268,7 @@ def test_what_is_no_trace_id_can_not_be_recalled(make: Make, trace_id: Any) -> N
 
 def test_recall_and_keep_trace_do_without_tail_rules(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = make(tail=None, sampler="always_off")
-    monkeypatch.setattr(provider_module, "_provider", provider)
+    monkeypatch.setattr(process, "_provider", provider)
     tracer = provider.get_tracer("test")
     assert fasttrace.keep_trace() is False
     with tracer.start_as_current_span("root") as root:
@@ -283,7 +283,7 @@ def test_recall_and_keep_trace_do_without_tail_rules(make: Make, monkeypatch: py
 
 def test_a_trace_can_be_kept_after_its_span_has_ended(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = make()
-    monkeypatch.setattr(provider_module, "_provider", provider)
+    monkeypatch.setattr(process, "_provider", provider)
     tracer = provider.get_tracer("test")
     with tracer.start_as_current_span("root") as root:
         root.end()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import fasttrace
-from fasttrace import provider as native
+from fasttrace import process
 from fasttrace.export import MemoryExporter
 from fasttrace.testing import Spans, capture_spans
 
@@ -34,7 +34,7 @@ def exporter() -> Iterator[MemoryExporter]:
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     yield
-    provider = native._provider
+    provider = process._provider
     assert provider is None or provider.recorder.processor is None
 
 
@@ -274,7 +274,7 @@ def test_a_processor_that_was_there_goes_on_and_is_put_back(exporter: MemoryExpo
             self.seen.append(f"end {span.name}")
             raise RuntimeError
 
-    provider = native._provider
+    provider = process._provider
     assert provider is not None
     processor = provider.recorder.processor = Failing()
     with capture_spans() as spans:

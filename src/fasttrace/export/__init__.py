@@ -15,8 +15,11 @@ from fasttrace.export.zipkin import ZipkinExporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fasttrace.config import Settings
     from fasttrace.export.base import Exporter
+    from fasttrace.export.undelivered import Undelivered
 
 __all__ = [
     "Batch",
@@ -32,8 +35,12 @@ __all__ = [
 ]
 
 
-def create(name: str, settings: Settings) -> Exporter:
-    """The exporter of a name in ``fasttrace.config.EXPORTERS``, made and checked from the settings."""
+def create(chosen: Any, settings: Settings) -> Exporter:
+    """The exporter of a name in ``fasttrace.config.EXPORTERS``, made and checked from the settings; or an object."""
+    if not isinstance(chosen, str):
+        exporter: Exporter = chosen
+        return exporter
+    name = chosen
     if name == "otlp-grpc" or (name == "otlp" and otlp_base.protocol() == "grpc"):
         return OTLPGrpcExporter()
     if name == "otlp":
@@ -51,3 +58,17 @@ def create(name: str, settings: Settings) -> Exporter:
     if name == "memory":
         return MemoryExporter()
     return NullExporter()
+
+
+def create_undelivered(exporter: Exporter, settings: Settings) -> Undelivered | None:
+    """Where this exporter's spans wait while its receiver is away, if it has one and the settings do not say none."""
+    destination = getattr(exporter, "destination", None)
+    root = settings.undelivered_dir
+    if destination is None or (root is not None and root.lower() == "none"):
+        return None
+    import os
+
+    from fasttrace.export import undelivered
+
+    root = root or undelivered.default_root(os.environ)
+    return undelivered.Undelivered(undelivered.folder(root, str(destination)), settings.undelivered_max_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fasttrace import config
+from fasttrace.config import values
 from fasttrace.export import identity, otlp_base
 from fasttrace.export.grpc import Sender
 
@@ -18,7 +19,7 @@ def _insecure() -> bool:
     name, value = otlp_base.variable("INSECURE")
     if value:
         try:
-            return config.boolean(value)
+            return values.boolean(value)
         except ValueError as error:
             config.refuse(name, value, str(error))
     return False

@@ -123,3 +123,8 @@ class SpoolExporter:
             f"the spool {self.directory} can't be written ({error.strerror}): set FASTTRACE_SPOOL_DIR to a folder that "
             "can, or FASTTRACE_EXPORTER to another exporter"
         )
+
+
+def directory_of(exporter: object) -> str | None:
+    """The spool that an exporter writes to; None for one that writes to none."""
+    return exporter.directory if isinstance(exporter, SpoolExporter) else None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from fasttrace import _log, _threads, config
+from fasttrace import _log, _threads
 from fasttrace._core.types import DecodeError
+from fasttrace.config import folders
 from fasttrace.errors import SpoolError
 from fasttrace.export import request as requests
 from fasttrace.export import segments
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def default_root(environ: Mapping[str, str]) -> str:
     """``undelivered`` in the user's folder for state."""
-    return os.path.join(config.state_folder(environ), "undelivered")
+    return os.path.join(folders.state(environ), "undelivered")
 
 
 def folder(root: str, destination: str) -> str:

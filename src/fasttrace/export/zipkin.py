@@ -11,6 +11,7 @@ from math import isfinite
 
 from fasttrace import config
 from fasttrace._core import SpanKind, StatusCode
+from fasttrace.config import values
 from fasttrace.export.base import masked
 from fasttrace.export.http import Sender
 from fasttrace.export.parts import Parts
@@ -32,7 +33,7 @@ def _timeout() -> float:
     value = os.environ.get("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "").strip()
     if value:
         try:
-            return config.milliseconds(value)
+            return values.milliseconds(value)
         except ValueError as error:
             config.refuse("OTEL_EXPORTER_ZIPKIN_TIMEOUT", value, str(error))
     return DEFAULT_TIMEOUT_SECONDS
@@ -47,7 +48,7 @@ class ZipkinExporter:
 
     def __init__(self, endpoint: str | None = None, *, timeout: float | None = None, compression: str = "none") -> None:
         chosen = endpoint or os.environ.get("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "").strip() or DEFAULT_ENDPOINT
-        self.timeout: float = _timeout() if timeout is None else config.seconds(timeout)
+        self.timeout: float = _timeout() if timeout is None else values.seconds(timeout)
         self._sender = Sender(chosen, {"content-type": "application/json"}, compression, {})
         self.endpoint = chosen
         self._parts = Parts()

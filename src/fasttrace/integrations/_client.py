@@ -7,9 +7,9 @@ from fasttrace._version import __version__
 from fasttrace.integrations._http import asks, heed_trace_response, known_method, note_exception, split_authority
 from fasttrace.integrations._layers import PASS, RESEND_COUNT, TOP, Open, Untraced, opened, times_sent
 from fasttrace.integrations._secrets import allow, capture, captured, clean_url
+from fasttrace.process import get_tracer
 from fasttrace.propagation import inject
 from fasttrace.propagation.carrier import first
-from fasttrace.provider import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

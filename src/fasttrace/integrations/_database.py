@@ -10,7 +10,7 @@ from fasttrace._version import __version__
 from fasttrace.context import Span, current_node
 from fasttrace.integrations._http import asks, error_type
 from fasttrace.integrations._statement import Statement, statements_of
-from fasttrace.provider import get_tracer
+from fasttrace.process import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -90,6 +90,8 @@ def _maker(kind: type[_Traced], original: Any, patch: Patch) -> Any:
 class _Traced:
     """A multi-callable whose calls are traced; in all else it is the original."""
 
+    _packed: Callable[[list[Any]], Any] = staticmethod(tuple)
+
     def __init__(self, call: Any, method: Any, patch: Patch) -> None:
         self._call = call
         self._path = method.decode("utf-8", "replace") if isinstance(method, bytes) else method
@@ -116,13 +118,27 @@ class _Traced:
     def _attributes(self) -> dict[str, Any]:
         return {**attributes_of("grpc", self._path), **self._channel.address}
 
-    def _sent(self, span: Span, args: Any, kwargs: Any, make: Callable[[list[Any]], Any] = tuple) -> tuple[Any, Any]:
+    def _made(self, span: Span, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """What a call gives, its span being current meanwhile; one that fails at once ends the span."""
+        args, kwargs = self._sent(span, args, kwargs)
+        with use(span):
+            try:
+                return call(*args, **kwargs)
+            except grpc.RpcError as error:
+                self._end(span, *_status(error))
+                raise
+            except BaseException as error:  # it could not be made, or the thread that waits for it was interrupted
+                note_exception(span, error)
+                span.__exit__(type(error), error, error.__traceback__)
+                raise
+
+    def _sent(self, span: Span, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments of a call (request, timeout, metadata, ...) with the context in the third."""
         if len(args) > 2:
-            return (*args[:2], self._metadata(args[2], span, make), *args[3:]), kwargs
-        return args, {**kwargs, "metadata": self._metadata(kwargs.get("metadata"), span, make)}
+            return (*args[:2], self._metadata(args[2], span), *args[3:]), kwargs
+        return args, {**kwargs, "metadata": self._metadata(kwargs.get("metadata"), span)}
 
-    def _metadata(self, given: Any, span: Span, make: Callable[[list[Any]], Any]) -> Any:
+    def _metadata(self, given: Any, span: Span) -> Any:
         try:
             headers: dict[str, Any] = inject({}, span)
             ours = {name.lower(): value for name, value in headers.items()}
@@ -130,7 +146,7 @@ class _Traced:
             names = self._channel.calls.request_metadata
             if names:
                 span.set_attributes(captured(pairs, names))
-            return make([*pairs, *ours.items()])
+            return self._packed([*pairs, *ours.items()])
         except Exception:  # metadata that is none: gRPC says what is wrong with it
             return given
 
@@ -146,12 +162,6 @@ class _Traced:
         span.end()
 
 
-def _failed(span: Span, error: BaseException) -> None:
-    """A call could not be made, or the thread that waits for it was interrupted."""
-    note_exception(span, error)
-    span.__exit__(type(error), error, error.__traceback__)
-
-
 class _UnaryResponse(_Traced):
     """Calls that a thread waits for, or not."""
 
@@ -162,16 +172,7 @@ class _UnaryResponse(_Traced):
         span = self._begin()
         if span is None:
             return self._call.with_call(*args, **kwargs)
-        args, kwargs = self._sent(span, args, kwargs)
-        with use(span):
-            try:
-                answer = self._call.with_call(*args, **kwargs)
-            except grpc.RpcError as error:
-                self._end(span, *_status(error))
-                raise
-            except BaseException as error:
-                _failed(span, error)
-                raise
+        answer = self._made(span, self._call.with_call, args, kwargs)
         self._end(span, *_status(answer[1]))
         return answer
 
@@ -191,16 +192,7 @@ def _start(traced: _Traced, call: Any, args: Any, kwargs: Any) -> Any:
     span = traced._begin()
     if span is None:
         return call(*args, **kwargs)
-    args, kwargs = traced._sent(span, args, kwargs)
-    with use(span):
-        try:
-            begun = call(*args, **kwargs)
-        except grpc.RpcError as error:
-            traced._end(span, *_status(error))
-            raise
-        except BaseException as error:
-            _failed(span, error)
-            raise
+    begun = traced._made(span, call, args, kwargs)
     # A call that nobody holds any more is cancelled: its end is told by its state, which does not hold it.
     state = getattr(begun, "_state", None)
     if state is None or not hasattr(begun, "add_callback"):
@@ -226,23 +218,17 @@ def _state_of(state: Any) -> tuple[str, str | None, bool, Any]:
 class _Async(_Traced):
     """Calls of ``grpc.aio``, which begin at once and whose answers are awaited or iterated."""
 
+    @staticmethod
+    def _packed(pairs: list[Any]) -> Any:
+        return grpc.aio.Metadata(*pairs)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         span = self._begin()
         if span is None:
             return self._call(*args, **kwargs)
-        args, kwargs = self._sent(span, args, kwargs, _aio_metadata)
-        with use(span):
-            try:
-                begun = self._call(*args, **kwargs)
-            except BaseException as error:
-                _failed(span, error)
-                raise
+        begun = self._made(span, self._call, args, kwargs)
         begun.add_done_callback(lambda done: self._end(span, *_async_status(done)))
         return begun
-
-
-def _aio_metadata(pairs: list[Any]) -> Any:
-    return grpc.aio.Metadata(*pairs)
 
 
 def _async_status(call: Any) -> tuple[str, str | None, bool, Any]:
@@ -265,16 +251,18 @@ def _now(coroutine: Any) -> Any:
     raise RuntimeError("the call has not ended")
 
 
-# What a call looks like to `isinstance` stays: gRPC's interceptors and applications may ask.
-_SYNC: dict[str, type[_Traced]] = {
-    "unary_unary": type("UnaryUnary", (_UnaryResponse, grpc.UnaryUnaryMultiCallable), {}),
-    "unary_stream": type("UnaryStream", (_StreamResponse, grpc.UnaryStreamMultiCallable), {}),
-    "stream_unary": type("StreamUnary", (_UnaryResponse, grpc.StreamUnaryMultiCallable), {}),
-    "stream_stream": type("StreamStream", (_StreamResponse, grpc.StreamStreamMultiCallable), {}),
-}
-_ASYNC: dict[str, type[_Traced]] = {
-    "unary_unary": type("UnaryUnary", (_Async, grpc.aio.UnaryUnaryMultiCallable), {}),
-    "unary_stream": type("UnaryStream", (_Async, grpc.aio.UnaryStreamMultiCallable), {}),
-    "stream_unary": type("StreamUnary", (_Async, grpc.aio.StreamUnaryMultiCallable), {}),
-    "stream_stream": type("StreamStream", (_Async, grpc.aio.StreamStreamMultiCallable), {}),
-}
+def _kinds(library: Any, unary: type[_Traced], stream: type[_Traced]) -> dict[str, type[_Traced]]:
+    """The classes for the four shapes of a call, by the answers that they give.
+
+    What a call looks like to `isinstance` stays: gRPC's interceptors and applications may ask.
+    """
+    kinds = {}
+    for name in _KINDS:
+        shape = name.title().replace("_", "")
+        kind = stream if name.endswith("stream") else unary
+        kinds[name] = type(shape, (kind, getattr(library, f"{shape}MultiCallable")), {})
+    return kinds
+
+
+_SYNC = _kinds(grpc, _UnaryResponse, _StreamResponse)
+_ASYNC = _kinds(grpc.aio, _Async, _Async)

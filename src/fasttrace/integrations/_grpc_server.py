@@ -8,7 +8,7 @@ from functools import wraps
 
 import grpc
 
-from fasttrace.context import UNTRACED, Context, Span, current_node, use
+from fasttrace.context import UNTRACED, Context, Span, attach, current_node, detach, use
 from fasttrace.integrations._http import asks, error_type
 from fasttrace.integrations._rpc import (
     CANCELLED,
@@ -114,9 +114,9 @@ def _wrapper(behavior: Any, streams: bool) -> Any:
 
 
 class _Call:
-    """One call that is answered; ``node`` is what is current meanwhile."""
+    """One call that is answered; ``node`` is what is current meanwhile, in its ``with`` block, with which it ends."""
 
-    __slots__ = ("context", "node", "span")
+    __slots__ = ("_token", "context", "node", "span")
 
     def __init__(self, calls: Calls, path: str, context: Any) -> None:
         self.context = context if hasattr(context, "code") else _Noted(context)
@@ -136,6 +136,14 @@ class _Call:
         self.node = self.span = span = calls.tracer.start_span(name_of(path), parent, SERVER, attributes)
         if attributes is None and span.is_recording():
             span.set_attributes(_described(calls, path, context, metadata))
+
+    def __enter__(self) -> _Call:
+        self._token = attach(self.node)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        detach(self.node, self._token)
+        self.end(error)
 
     def end(self, error: BaseException | None = None) -> None:
         """The function has returned, or raised."""
@@ -231,15 +239,8 @@ def _answers(node: Any, path: str) -> bool:
 
 def _answer(calls: Calls, path: str, behavior: Any) -> Any:
     def answer(request: Any, context: Any) -> Any:
-        call = _Call(calls, path, context)
-        try:
-            with use(call.node):
-                response = behavior(request, call.context)
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.end()
-        return response
+        with _Call(calls, path, context) as call:
+            return behavior(request, call.context)
 
     return answer
 
@@ -259,41 +260,23 @@ def _stream(calls: Calls, path: str, behavior: Any) -> Any:
 
 
 def _responses(call: _Call, responses: Any) -> Iterator[Any]:
-    try:
-        with use(call.node):
-            yield from responses
-    except BaseException as error:
-        call.end(error)
-        raise
-    call.end()
+    with call:
+        yield from responses
 
 
 def _answer_async(calls: Calls, path: str, behavior: Any) -> Any:
     async def answer(request: Any, context: Any) -> Any:
-        call = _Call(calls, path, context)
-        try:
-            with use(call.node):
-                response = await behavior(request, context)
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.end()
-        return response
+        with _Call(calls, path, context):
+            return await behavior(request, context)
 
     return answer
 
 
 def _stream_async(calls: Calls, path: str, behavior: Any) -> Any:
     async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
-        call = _Call(calls, path, context)
-        try:
-            with use(call.node):
-                async with aclosing(behavior(request, context)) as responses:
-                    async for response in responses:
-                        yield response
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.end()
+        with _Call(calls, path, context):
+            async with aclosing(behavior(request, context)) as responses:
+                async for response in responses:
+                    yield response
 
     return answer

@@ -7,7 +7,7 @@ import _thread
 from fasttrace import _log
 from fasttrace._core import Span, current_node
 from fasttrace.errors import ConfigurationError
-from fasttrace.provider import follow
+from fasttrace.process import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from fasttrace._version import __version__
 from fasttrace.integrations._database import note_error
-from fasttrace.provider import get_tracer
+from fasttrace.process import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

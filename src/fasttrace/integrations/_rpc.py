@@ -16,8 +16,8 @@ from fasttrace._version import __version__
 from fasttrace.integrations._http import split_authority
 from fasttrace.integrations._secrets import clean_text
 from fasttrace.integrations._server import matcher
+from fasttrace.process import get_tracer
 from fasttrace.propagation.carrier import values
-from fasttrace.provider import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

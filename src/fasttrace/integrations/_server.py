@@ -17,7 +17,7 @@ from fasttrace._version import __version__
 from fasttrace.context import Context
 from fasttrace.integrations._http import note_exception, split_authority
 from fasttrace.integrations._secrets import capture
-from fasttrace.provider import get_tracer
+from fasttrace.process import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

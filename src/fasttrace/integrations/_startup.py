@@ -7,8 +7,12 @@ import os
 import sys
 from types import ModuleType
 
-from fasttrace import provider
+from fasttrace import process
 from fasttrace.integrations import _registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fasttrace.provider import TracerProvider
 
 # The folder that PYTHONPATH begins with. Any Python may find it: it holds sitecustomize.py and nothing else.
 SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_site")
@@ -31,22 +35,22 @@ def start() -> None:
             _say(f"runs untraced: {' '.join(str(error).split()) or type(error).__name__}")
 
 
-def _configure() -> provider.TracerProvider:
+def _configure() -> TracerProvider:
     """``configure``, with urllib3 left for later where gevent or eventlet may come and patch what it stands on.
 
     Had it taken classes of ssl's before, the application could open no connection with it any more (gevent#1016). What
     exporters need of it they import again for their first request; here they only want to be early.
     """
     if "urllib3" in sys.modules or not any(map(importlib.util.find_spec, ("gevent", "eventlet"))):
-        return provider.configure()
+        return process.configure()
     sys.modules["urllib3"] = ModuleType("urllib3")
     try:
-        return provider.configure()
+        return process.configure()
     finally:
         del sys.modules["urllib3"]
 
 
-def _summary(made: provider.TracerProvider, names: list[str]) -> str:
+def _summary(made: TracerProvider, names: list[str]) -> str:
     if made.settings.disabled:
         return f"disabled by {made.settings.sources['disabled']}"
     service = str(made.resource["service.name"])

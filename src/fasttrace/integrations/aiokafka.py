@@ -11,7 +11,7 @@ import aiokafka
 from fasttrace._version import __version__
 from fasttrace.integrations._patch import replace, restore
 from fasttrace.integrations.kafka import sending
-from fasttrace.provider import get_tracer
+from fasttrace.process import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from fasttrace.context import Span, current_node
 from fasttrace.integrations._http import error_type, note_exception
 from fasttrace.integrations._messaging import message_attributes, message_context, process_span, send_span
 from fasttrace.integrations._patch import replace, replaced, restore
+from fasttrace.process import get_tracer
 from fasttrace.propagation import inject
-from fasttrace.provider import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

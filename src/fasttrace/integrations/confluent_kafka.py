@@ -14,7 +14,7 @@ import confluent_kafka
 from fasttrace._version import __version__
 from fasttrace.integrations._patch import replace, restore
 from fasttrace.integrations.kafka import sending
-from fasttrace.provider import get_tracer
+from fasttrace.process import get_tracer
 
 __all__ = ["instrument", "uninstrument"]
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from fasttrace._version import __version__
 from fasttrace.integrations._http import note_exception
 from fasttrace.integrations._messaging import message_attributes, message_context, process_span, send_span
+from fasttrace.process import get_tracer
 from fasttrace.propagation import MessageSetter, inject
-from fasttrace.provider import get_tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -212,8 +212,6 @@ def _bounded(processor: Any, name: str, deadline: float, timed: bool) -> bool:
     if not callable(step):
         return True
     finished: list[bool] = []
-    done = _threads.original("allocate_lock")()
-    done.acquire()
 
     def work() -> None:
         try:
@@ -221,15 +219,8 @@ def _bounded(processor: Any, name: str, deadline: float, timed: bool) -> bool:
             finished.append((step(left) if timed else step()) is not False)
         except Exception as error:
             _tell(processor, name, error)
-        finally:
-            done.release()
 
-    try:
-        _threads.start(work, ())
-    except RuntimeError:
-        work()  # no new threads at interpreter exit
-    left = deadline - time.monotonic()
-    in_time = done.acquire(timeout=left) if left > 0 else done.acquire(blocking=False)
+    in_time = _threads.call(work, deadline)
     if not in_time:
         _log.warning(
             f"{name} {_name(processor)}",

@@ -7,7 +7,7 @@ import os
 
 from opentelemetry import propagate, trace
 
-from fasttrace import config, propagation
+from fasttrace import config, process, propagation
 from fasttrace import provider as native
 from fasttrace._core import ids
 from fasttrace.context import UNTRACED
@@ -92,7 +92,7 @@ class TracerProvider(trace.TracerProvider):
         provider.recorder.span_type = type("Span", (Span,), {"__module__": Span.__module__, "_provider": self})
         self.native = provider
         url = getattr(self._given_resource, "schema_url", None)
-        provider.pipeline.schema_url = url if isinstance(url, str) else ""
+        provider.pipeline.batches.schema_url = url if isinstance(url, str) else ""
         self._resource: tuple[int, Any] = (-1, None)
         if not hasattr(self, "_tracers"):
             base = Tracer if ours else ApiContextTracer
@@ -168,7 +168,7 @@ def process_provider(*, propagators: Any = None, **arguments: Any) -> TracerProv
         propagators = config.check_argument("propagators", propagators)
         propagation.set_propagators(propagators)
     global _of_process
-    current = native.follow(_follow) if _of_process is None else _of_process.native
+    current = process.follow(_follow) if _of_process is None else _of_process.native
     if current is not None and not arguments:
         if _of_process is None:
             _of_process = TracerProvider.around(current)
@@ -178,7 +178,7 @@ def process_provider(*, propagators: Any = None, **arguments: Any) -> TracerProv
         propagation.set_propagators(made.native.settings.propagators)
     if _of_process is None:
         _of_process = made
-    native.make_current(made.native)
+    process.make_current(made.native)
     return _of_process
 
 

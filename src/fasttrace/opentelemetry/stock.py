@@ -64,7 +64,7 @@ def take_over(provider: Any, processor: Any) -> bool:
         type(processor).__name__,
         type(found.exporter).__name__,
         address(found.exporter),
-        native.pipeline.max_batch_spans,
+        native.pipeline.batches.max_spans,
         found.schedule_delay,
         room,
     )

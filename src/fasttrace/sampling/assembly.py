@@ -1,4 +1,4 @@
-"""What a provider's settings mean for sampling: the head sampler, and the plan of the tail rules."""
+"""What a provider's settings mean for sampling: head sampler, plan of the tail rules, what changes them as it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fasttrace.config import Settings
+    from fasttrace.cost import Bill
     from fasttrace.sampling.base import Sampler
+    from fasttrace.sampling.budget import Budget
+    from fasttrace.sampling.governor import Governor
     from fasttrace.sampling.incident import Incident
     from fasttrace.sampling.tail import Plan
 
@@ -41,7 +44,7 @@ def assemble(
     return sampler, plan
 
 
-def incidents(given: Any) -> tuple[Incident, ...]:
+def _incidents(given: Any) -> tuple[Incident, ...]:
     """Incidents from one or several. Raises ConfigurationError for anything else."""
     from fasttrace.sampling.incident import Incident
 
@@ -52,3 +55,48 @@ def incidents(given: Any) -> tuple[Incident, ...]:
         if not isinstance(item, Incident):
             raise ConfigurationError(f"incident={item!r}: use fasttrace.sampling.Incident(...), or a list of them")
     return found
+
+
+def governor(
+    settings: Settings,
+    sampler: Sampler,
+    *,
+    window: Callable[[], Mapping[str, Any]],
+    recall: Callable[[int], int],
+    recall_recent: Callable[[float], int],
+    bill: Callable[[], Bill],
+    lower: Callable[[int, float], None],
+) -> Governor:
+    """What changes a provider's sampling while the process runs; its steps are those of ``Governor`` and ``Budget``."""
+    import os
+
+    from fasttrace.sampling import control
+    from fasttrace.sampling.governor import Governor
+
+    incidents = _incidents(settings.incident)
+    path = control.chosen_path(settings.control_file, os.environ)
+    return Governor(
+        sampler,
+        window,
+        None if path is None else control.Control(path),
+        incidents,
+        recall,
+        recall_recent,
+        budget=_budget(settings.max_cpu_ratio, sampler, bill, lower),
+    )
+
+
+def _budget(
+    max_cpu_ratio: float | None, sampler: Sampler, bill: Callable[[], Bill], lower: Callable[[int, float], None]
+) -> Budget | None:
+    """What keeps the bill below ``max_cpu_ratio``, if there is one."""
+    if max_cpu_ratio is None:
+        return None
+    from fasttrace.sampling.budget import Budget
+
+    return Budget(
+        max_cpu_ratio,
+        lambda: (bill().own_seconds(), bill().process_seconds()),
+        lower,
+        lambda: sampler.state()["ratio"],
+    )

@@ -11,7 +11,8 @@ import os
 import stat
 import time
 
-from fasttrace import _log, config
+from fasttrace import _log
+from fasttrace.config import folders
 from fasttrace.errors import ConfigurationError
 from fasttrace.sampling import control_text
 from fasttrace.sampling.control_text import Asked
@@ -34,7 +35,7 @@ MAX_BOOST_SECONDS = 9e8
 
 def default_path(environ: Mapping[str, str]) -> str:
     """``sampling.toml`` in the user's folder for state, beside what waits for a receiver."""
-    return os.path.join(config.state_folder(environ), "sampling.toml")
+    return os.path.join(folders.state(environ), "sampling.toml")
 
 
 def chosen_path(setting: str | None, environ: Mapping[str, str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fasttrace import config
+from fasttrace.config import values
 from fasttrace.errors import ConfigurationError
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def share_text(ratio: float, *, percent: bool = True) -> str:
 def seconds(what: str, value: Any) -> float:
     """A time above 0 in seconds, to the nanosecond; text may have a unit (``500ms``, ``10m``)."""
     try:
-        read = config.seconds(value)
+        read = values.seconds(value)
     except ValueError:
         read = 0.0
     if not 1e-9 <= read <= MAX_SECONDS:

@@ -13,8 +13,7 @@ from _thread import RLock
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from fasttrace import _log, resource, sampling
-from fasttrace import provider as native
+from fasttrace import _log, process, resource, sampling
 from fasttrace._core import Recorder, Ring
 from fasttrace.testing.spans import Spans
 
@@ -22,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
+
+    from fasttrace.provider import TracerProvider
 
 _current: ContextVar[Spans | None] = ContextVar("fasttrace.testing", default=None)
 # Guards the open captures and the recorders that they listen to; re-entrant, for `configure` may be called inside.
@@ -80,7 +81,7 @@ def _owner() -> Spans | None:
 class _Tap:
     """The processor of one recorder while captures are open; one that was there before goes on."""
 
-    def __init__(self, recorder: Recorder, provider: native.TracerProvider | None) -> None:
+    def __init__(self, recorder: Recorder, provider: TracerProvider | None) -> None:
         self.recorder = recorder
         self.provider = provider
         self._resource: dict[str, Any] | None = None
@@ -101,8 +102,8 @@ class _Tap:
             self.recorder.processor = self.others
         if self.provider is not None:
             sampling.bind(self.provider.sampler, self.recorder)
-        elif native._tracers._recorder is self.recorder:
-            native._tracers.bind(None)
+        elif process._tracers._recorder is self.recorder:
+            process._tracers.bind(None)
 
     @property
     def resource(self) -> dict[str, Any]:
@@ -158,10 +159,10 @@ def _follow() -> None:
     global _following
     if not _following:
         _following = True
-        native.follow(_configured)
+        process.follow(_configured)
 
 
-def _configured(provider: native.TracerProvider) -> None:
+def _configured(provider: TracerProvider) -> None:
     with _lock:
         if _open:
             _listen()
@@ -169,14 +170,14 @@ def _configured(provider: native.TracerProvider) -> None:
 
 def _listen() -> None:
     """Listen to the recorder that the process's tracers use."""
-    provider = native._provider
+    provider = process._provider
     if provider is not None and provider.settings.disabled:
         provider = None
     if provider is None:
-        if not any(tap.provider is None and tap.recorder is native._tracers._recorder for tap in _taps):
+        if not any(tap.provider is None and tap.recorder is process._tracers._recorder for tap in _taps):
             # Nobody empties its queue, which need not hold anything.
             recorder = Recorder(Ring(1))
-            native._tracers.bind(recorder)
+            process._tracers.bind(recorder)
             _taps.append(_Tap(recorder, None))
     elif not any(tap.recorder is provider.recorder for tap in _taps):
         _taps.append(_Tap(provider.recorder, provider))

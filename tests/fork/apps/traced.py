@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import fasttrace
-import fasttrace.provider
+import fasttrace.process
 
 
 def report() -> None:
@@ -47,7 +47,7 @@ if "AT_IMPORT" in os.environ:
     elif os.environ["AT_IMPORT"] == "asleep":
         # The thread has sent it and sleeps: no fork that goes on without the GIL finds it in the middle of anything.
         deadline = time.monotonic() + 60
-        provider = fasttrace.provider._provider
+        provider = fasttrace.process._provider
         while (fasttrace.stats()["queued"] or provider.recorder.consumer_running) and time.monotonic() < deadline:
             time.sleep(0.05)
 
