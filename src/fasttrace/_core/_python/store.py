@@ -9,31 +9,24 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
+from fasttrace._core._python.judge import Judge
 from fasttrace._core._python.otlp import count_records, encode_attributes
 from fasttrace._core.layout import (
     DEFAULT_GRACE_NS,
     DEFAULT_REMEMBERED_TRACES,
     DEFAULT_STORE_BYTES,
     DEFAULT_TRACE_BYTES,
-    DURATION_BUCKETS,
-    PERCENTILE_FIRST,
-    PERCENTILE_HALVED_AT,
-    RANDOMNESS_BITS,
     RECORD_FLAG_LOCAL_ROOT,
     RECORD_FLAG_SAMPLED,
     RECORD_HEADER,
     STORE_ENTRY_BYTES,
     STORE_RECORD_BYTES,
     STORE_REMEMBERED_SHARE,
-    STORE_ROUTES,
     TAIL_HEAD,
     TAIL_RECALL,
-    duration_bucket,
 )
 from fasttrace._core.storing import (
     KEEP_REASON,
-    PERCENTILE,
-    RARE,
     check_mask,
     check_number,
     names_of_bits,
@@ -84,49 +77,6 @@ class _Trace:
         self.evicted = False  # before it was decided
 
 
-class _Rare:
-    """Local roots of each route in the current window."""
-
-    def __init__(self, count: int, window_ns: int) -> None:
-        self._count = count
-        self._window_ns = window_ns
-        self._window = -1
-        self._counts: dict[int | None, int] = {}
-
-    def keeps(self, route: int, now_ns: int) -> bool:
-        window = now_ns // self._window_ns
-        if window != self._window:
-            self._window = window
-            self._counts = {None: 0}
-        place = _place(self._counts, route)
-        self._counts[place] = self._counts.get(place, 0) + 1
-        return self._counts[place] <= self._count
-
-
-class _Durations:
-    """How long the local roots of each route took: counts of ``duration_bucket``, and their sum at the end."""
-
-    def __init__(self) -> None:
-        self._counts: dict[int | None, list[int]] = {None: [0] * (DURATION_BUCKETS + 1)}
-
-    def observe(self, route: int, duration_ns: int) -> tuple[int, int]:
-        """How many of the route there are, this one included, and how many of them in its bucket or above."""
-        counts = self._counts.setdefault(_place(self._counts, route), [0] * (DURATION_BUCKETS + 1))
-        bucket = duration_bucket(duration_ns)
-        counts[bucket] += 1
-        counts[-1] += 1
-        total, above = counts[-1], sum(counts[bucket:-1])
-        if total >= PERCENTILE_HALVED_AT:
-            counts[:-1] = [count // 2 for count in counts[:-1]]
-            counts[-1] = sum(counts[:-1])
-        return total, above
-
-
-def _place(places: dict[int | None, Any], route: int) -> int | None:
-    """Where a route is counted; None is the place that those share that find no room."""
-    return route if route in places or len(places) <= STORE_ROUTES else None
-
-
 class Store:
     """Module ``store``. The traces whose spans have ended, held until it is known which of them are exported.
 
@@ -165,11 +115,11 @@ class Store:
     __slots__ = (
         "_dropped",
         "_due",
-        "_durations",
         "_evicted_traces",
         "_grace_ns",
         "_held_bytes",
         "_held_spans",
+        "_judge",
         "_kept",
         "_kept_bytes",
         "_kept_traces",
@@ -177,7 +127,6 @@ class Store:
         "_max_trace_bytes",
         "_now_ns",
         "_plain_rules",
-        "_rare",
         "_remember",
         "_remembered",
         "_sampled_out",
@@ -218,8 +167,7 @@ class Store:
         self._remembered: OrderedDict[bytes, _Trace] = OrderedDict()
         self._due: OrderedDict[bytes, _Trace] = OrderedDict()
         self._kept: deque[bytes] = deque()
-        self._rare = [_Rare(amount, window) if kind == RARE else None for kind, _, amount, window in self._plain_rules]
-        self._durations = _Durations() if any(rule[0] == PERCENTILE for rule in self._plain_rules) else None
+        self._judge = Judge(self._plain_rules)
         self._now_ns = self._held_spans = self._held_bytes = self._kept_bytes = 0
         self._sampled_out = self._trace_evicted = self._evicted_traces = self._truncated_traces = 0
         self._kept_traces = [0] * 32
@@ -302,7 +250,7 @@ class Store:
         local_root = flags & RECORD_FLAG_LOCAL_ROOT
         if flags & RECORD_FLAG_SAMPLED:
             bits |= TAIL_HEAD
-        judged = self._judge(route, trace_id, duration_ns) if local_root else 0
+        judged = self._judge.bits(route, trace_id, duration_ns, self._now_ns) if local_root else 0
         trace = self._traces.get(trace_id)
         if trace is None:
             trace = self._traces[trace_id] = self._undecided[trace_id] = _Trace(trace_id)
@@ -333,22 +281,6 @@ class Store:
                     self._due[trace_id] = trace
                     self._due.move_to_end(trace_id)
         self._shrink()
-
-    def _judge(self, route: int, trace_id: bytes, duration_ns: int) -> int:
-        """The bits of the rules that keep the trace of this local root, which is an observation in any case."""
-        total, above = self._durations.observe(route, duration_ns) if self._durations is not None else (0, 0)
-        randomness = int.from_bytes(trace_id[8:], "big") & (1 << RANDOMNESS_BITS) - 1
-        bits = 0
-        for (kind, bit, amount, _), rare in zip(self._plain_rules, self._rare, strict=True):
-            if rare is not None:
-                keep = rare.keeps(route, self._now_ns)
-            elif kind == PERCENTILE:
-                keep = total >= PERCENTILE_FIRST and 1_000_000 * above <= (1_000_000 - amount) * total
-            else:
-                keep = randomness >= amount
-            if keep:
-                bits |= bit
-        return bits
 
     def _hold(self, trace: _Trace, record: bytes, nbytes: int) -> None:
         if trace.held_bytes + nbytes > self._max_trace_bytes:
