@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,16 @@ def test_configure_again_flushes_and_replaces() -> None:
     assert [span.name for span in second.spans] == ["two"]
 
 
+def test_configuring_again_and_again_leaves_few_providers_behind() -> None:
+    """Also without a GIL, where the recorder of the process is not counted (``Recorder.pin``)."""
+    made = [weakref.ref(fasttrace.configure(exporter="memory")) for _ in range(process._MOST_PINNED + 3)]
+    gc.collect()
+    living = sum(provider() is not None for provider in made)
+    assert living <= process._MOST_PINNED + 1
+    assert made[-1]() is not None
+    assert made[-2]() is None
+
+
 def test_a_bad_configuration_leaves_the_old_one_running() -> None:
     exporter = MemoryExporter()
     fasttrace.configure(exporter=exporter)
@@ -177,8 +188,6 @@ def test_providers_side_by_side_do_not_touch_the_process() -> None:
 
 
 def test_a_forgotten_provider_is_collected() -> None:
-    import weakref
-
     provider: Any = fasttrace.TracerProvider(exporter="memory")
     gone = weakref.ref(provider)
     del provider

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from fasttrace.sampling.incident import Incident
     from fasttrace.sampling.tail import Rule
 
+# Without a GIL a pinned recorder and the provider behind it are never collected, also once another one has their place.
+_MOST_PINNED = 8
+
 _lock = _thread.allocate_lock()
+_pinned = 0
 _provider: TracerProvider | None = None
 _tracers = TracerRegistry()
 _followers: list[Callable[[TracerProvider], None]] = []
@@ -110,10 +114,12 @@ def configure(
 
 def make_current(provider: TracerProvider) -> None:
     """Make a provider that of the process; the one before it is flushed and stopped."""
-    global _provider
-    provider.recorder.pin()
+    global _provider, _pinned
     with _lock:
         previous, _provider = _provider, provider
+        if previous is not provider and _pinned < _MOST_PINNED:
+            _pinned += 1
+            provider.recorder.pin()
         _tracers.bind(None if provider.settings.disabled else provider.recorder)
         followers = list(_followers)
     for follower in followers:
