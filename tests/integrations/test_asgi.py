@@ -252,6 +252,22 @@ def test_mounted_routes_are_named_whole_and_without_values(spans: Spans) -> None
     assert server.attributes["http.route"] == "/api/{tenant}/items/{item}"
 
 
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/users/users/types/7", "/users/{name}/types/{name_type}"),
+        ("/pairs/1/1/types/7", "/pairs/{a}/{b}/types/{name_type}"),
+    ],
+)
+def test_parameters_of_a_mount_stand_where_their_values_were(spans: Spans, path: str, route: str) -> None:
+    inner = [Route("/types/{name_type}", item)]
+    app = Starlette(routes=[Mount("/users/{name}", routes=inner), Mount("/pairs/{a}/{b}", routes=inner)])
+    with serving(TracingMiddleware(app)) as url:
+        httpx.get(url + path)
+        server, _ = wait_for(spans, 2)
+    assert server.attributes["http.route"] == route
+
+
 def test_mount_without_a_route_is_named_by_its_prefix(spans: Spans) -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("file")(scope, receive, send)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -66,6 +67,7 @@ _orders = [path("<int:number>/", order), path("async/<int:number>/", async_order
 urlpatterns = [
     path("orders/", include(_orders)),
     re_path(r"^articles/(?P<number>[0-9]{4})/$", order),
+    re_path(r"^api/", include([re_path(r"^items/(?P<number>[^/.]+)\^/$", order)])),
     path("broken/", broken),
     path("stream/", stream),
     path("unavailable/", unavailable),
@@ -113,6 +115,7 @@ def get(spans: Spans, instrumented: None) -> Callable[..., Any]:
         ("/orders/7/", "/orders/<int:number>/"),
         ("/orders/async/7/", "/orders/async/<int:number>/"),
         ("/articles/2024/", "/articles/(?P<number>[0-9]{4})/"),
+        ("/api/items/7%5E/", r"/api/items/(?P<number>[^/.]+)\^/"),
     ],
 )
 def test_request_is_named_by_its_route(get: Callable[..., Any], kind: str, address: str, route: str) -> None:
@@ -121,8 +124,23 @@ def test_request_is_named_by_its_route(get: Callable[..., Any], kind: str, addre
     assert (server.name, server.kind, server.attributes["http.route"]) == (f"GET {route}", SpanKind.SERVER, route)
     assert (server.trace_id, server.parent_span_id) == (PARENT[3:35], PARENT[36:52])
     assert inside.parent_span_id == server.span_id
-    assert server.attributes["url.path"] == address
+    assert server.attributes["url.path"] == unquote(address)
     assert server.attributes["url.query"] == "access_token=REDACTED"
+
+
+@both
+def test_route_of_an_application_below_a_prefix_begins_with_it(spans: Spans, instrumented: None, kind: str) -> None:
+    def below(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["SCRIPT_NAME"] = "/shop"
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/shop")
+        return WSGIHandler()(environ, start_response)
+
+    with serving_wsgi(below) if kind == "wsgi" else serving(ASGIHandler(), lifespan="off", root_path="/shop") as url:
+        prefix = "/shop" if kind == "wsgi" else ""  # uvicorn's own is not in the request line
+        assert httpx.get(f"{url}{prefix}/orders/7/").text == "order 7"
+    server, _ = wait_for(spans, 2)
+    assert server.attributes["url.path"] == "/shop/orders/7/"
+    assert server.attributes["http.route"] == "/shop/orders/<int:number>/"
 
 
 @both

@@ -70,6 +70,27 @@ def test_a_statement_is_a_client_span_without_its_values(engine: Any, spans: Spa
     }
 
 
+def test_rows_that_sqlite_has_not_counted_are_not_counted(engine: Any, spans: Spans) -> None:
+    with engine.begin() as connection:
+        assert connection.execute(text("INSERT INTO orders VALUES (1, 'x') RETURNING id")).scalars().all() == [1]
+    (insert,) = statements(spans)
+    assert "db.response.returned_rows" not in insert.attributes
+
+
+def test_a_driver_that_refuses_to_count_its_rows_has_its_statement_executed(
+    postgres: Postgres, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(cursor: Any) -> int:
+        raise AttributeError("rowcount")
+
+    made = sqlalchemy.create_engine(url(postgres))
+    with made.connect() as connection:
+        monkeypatch.setattr(psycopg_integration.psycopg.Cursor, "rowcount", property(refuse))
+        assert connection.execute(text("SELECT 17")).scalar() == 17
+    made.dispose()
+    assert statements(spans)[-1].attributes["db.query.text"] == "SELECT ?"
+
+
 def test_many_sets_of_values_are_one_span_that_counts_them(engine: Any, spans: Spans) -> None:
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO orders VALUES (:id, 'x')"), [{"id": n} for n in range(5)])

@@ -71,6 +71,23 @@ def test_mysql_escapes_by_backslash_and_has_strings_in_double_quotes() -> None:
     assert statements_of("mysql").of(query).attributes["db.query.text"] == "SELECT * FROM t WHERE a = ? AND b = ?"
 
 
+def test_strings_that_only_one_database_has_are_not_shown_either() -> None:
+    oracle = "SELECT q'[it's secret]', Q'!secret 's!', nq'<secret's>', q'{s''}', q'(s\n's)' FROM t WHERE a = 'b'"
+    assert statements_of("oracle.db").of(oracle).attributes["db.query.text"] == (
+        "SELECT ?, ?, ?, ?, ? FROM t WHERE a = ?"
+    )
+    assert statements_of("oracle.db").of("SELECT q'[secret's").attributes["db.query.text"] == "SELECT ?"
+    clickhouse = "SELECT $$it's secret$$, $here$secret$$s$here$ FROM t"
+    assert statements_of("clickhouse").of(clickhouse).attributes["db.query.text"] == "SELECT ?, ? FROM t"
+
+
+def test_where_double_quotes_may_be_those_of_a_string_no_text_is_shown() -> None:
+    statement = Statements("bigquery").of('SELECT * FROM t WHERE a = "secret"')
+    assert statement.name == "SELECT t"
+    assert "db.query.text" not in statement.attributes
+    assert Statements("bigquery").of("SELECT a FROM `t`").attributes["db.query.text"] == "SELECT a FROM `t`"
+
+
 def test_where_a_backslash_may_or_may_not_escape_no_text_is_shown() -> None:
     statement = Statements("another").of("SELECT * FROM t WHERE a = 'x\\' AND b = ' secret'")
     assert statement.name == "SELECT t"

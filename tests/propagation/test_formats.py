@@ -436,12 +436,15 @@ def test_a_propagator_of_ones_own_that_raises_is_passed_over() -> None:
 
         def inject(self, carrier: Any, context: Any = None) -> None:
             carrier["x"] = "1"
+            raise RuntimeError
 
     propagation.set_propagators([Rude(), "b3"])
     try:
         context = fasttrace.extract({"b3": f"{T32}-{S16}-1"})
         assert ids(context) == (T32, S16)
         assert fasttrace.inject({}, context) == {"x": "1", "b3": f"{T32}-{S16}-1"}
+        with pytest.raises(TypeError, match="can't write headers into a frozenset"):
+            fasttrace.inject(frozenset(), context)
         propagation.set_propagators(["b3", "tracecontext"])
         both = {"b3": f"{'1' * 32}-{S16}-1", "traceparent": f"00-{T32}-{S16}-00"}
         assert ids(fasttrace.extract(both)) == (T32, S16), "of two formats that find ids the later one wins"

@@ -121,7 +121,7 @@ def run(
             note_error(span, error, database.code)
             raise
         if recording and note is not None:
-            note(span, result)
+            _look(note, span, result)
         return result
 
 
@@ -148,8 +148,15 @@ async def run_async(
             note_error(span, error, database.code)
             raise
         if recording and note is not None:
-            note(span, result)
+            _look(note, span, result)
         return result
+
+
+def _look(note: Callable[[Span, Result], None], span: Span, result: Result) -> None:
+    try:
+        note(span, result)
+    except Exception:  # a result that is not as the drivers known have it: the statement was executed all the same
+        pass
 
 
 def statement_span(database: Database, query: Any, current: bool = True) -> Span:

@@ -40,9 +40,11 @@ class Routes:
         mounted: str = scope.get("root_path", "")
         if not mounted:
             return path
-        for key, value in scope.get("path_params", {}).items():
-            if f"{{{key}" not in path:
-                mounted = _replace_segment(mounted, str(value), f"{{{key}}}")
+        # From the last on, each in the last place that has its value: what stands before may be called the same.
+        for key, value in reversed(scope.get("path_params", {}).items()):
+            name = f"{{{key}}}"
+            if name not in path:
+                mounted = _replace_last_segment(mounted, str(value), name)
         # A mount that answered itself has its own path in the root path already.
         return mounted if is_mount else mounted + path
 
@@ -86,5 +88,6 @@ def _path(route: Any) -> str:
     return _CONVERTER.sub("}", path) if isinstance(path, str) else ""
 
 
-def _replace_segment(path: str, value: str, name: str) -> str:
-    return "/".join(name if segment == value else segment for segment in path.split("/"))
+def _replace_last_segment(path: str, value: str, name: str) -> str:
+    before, found, after = f"{path}/".rpartition(f"/{value}/")
+    return f"{before}/{name}/{after}"[:-1] if found else path

@@ -1,7 +1,7 @@
 """What may be known of an SQL statement: its text without literals, its operation and the table it is about.
 
 One pass over a statement that is seen for the first time; after that a look into a dict. Literals are gone whatever
-the dialect: where one can't tell whether a backslash escapes, there is no text.
+the dialect: where one can't tell whether a backslash escapes, or what double quotes are for, there is no text.
 """
 
 from __future__ import annotations
@@ -31,17 +31,21 @@ _SHARED = rf"""
     | (?P<number>\d(?:[\w.]*(?:(?<=[eE])[+-]\d+)?))
     | (?P<bracket>[()])
 """
-_STANDARD_LITERAL = r"""
+_DOLLARS = r"\$(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)"
+_STANDARD_LITERAL = rf"""
     (?P<literal>
         [eE]'(?:[^'\\]|\\.|'')*(?:'|\\?\Z)
+      | [nN]?[qQ]'(?:\[.*?(?:\]'|\Z) | \{{.*?(?:\}}'|\Z) | \(.*?(?:\)'|\Z) | <.*?(?:>'|\Z)
+          | (?P<quote>\S).*?(?:(?P=quote)'|\Z))
       | (?:[nNxXbBrR]|[uU]&)?'[^']*(?:''[^']*)*(?:'|\Z)
-      | \$(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)
+      | {_DOLLARS}
     )
 """
-_BACKSLASH_LITERAL = r"""
+_BACKSLASH_LITERAL = rf"""
     (?P<literal>
         (?:[nNxXbB]|_[a-z0-9]+\ ?)?'(?:[^'\\]|\\.|'')*(?:'|\\?\Z)
       | "(?:[^"\\]|\\.|"")*(?:"|\\?\Z)
+      | {_DOLLARS}
     )
   | (?P<mysql_comment>\#[^\n]*)
 """
@@ -99,7 +103,7 @@ class Statements:
             attributes["db.operation.name"] = reader.operation
         if len(reader.targets) == 1:
             attributes["db.collection.name"] = reader.targets[0]
-        if shown and (self._certain or "\\" not in text):
+        if shown and (self._certain or not ("\\" in text or '"' in text)):
             attributes["db.query.text"] = shown
         return Statement(" ".join(filter(None, (reader.operation or "query", reader.target()))), attributes)
 

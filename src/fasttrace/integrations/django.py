@@ -7,6 +7,7 @@ that Django answers with 500 are recorded.
 
 from __future__ import annotations
 
+import re
 import sys
 
 from django.core.handlers.asgi import ASGIHandler
@@ -70,7 +71,7 @@ def _resolving(original: Any, patch: Patch) -> Any:
         if patch.options is not None:
             exchange = _exchange(request)
             if exchange is not None:
-                exchange.route = _template(match)
+                exchange.route = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}{_template(match)}"
         return match
 
     return resolve_request
@@ -87,7 +88,11 @@ def _exchange(request: Any) -> Any:
     return None if carrier is None else carrier.get(KEY)
 
 
+# Neither escaped nor the beginning of a set of characters that do not match.
+_ANCHOR = re.compile(r"(?<![\\\[])\^")
+
+
 def _template(match: Any) -> str:
-    """Django's route from the root; of a regular expression without its anchors."""
+    """Django's route from the application's root; of a regular expression without its anchors."""
     route = str(getattr(match, "route", None) or "")
-    return "/" + route.replace("^", "").removesuffix("$").removesuffix(r"\Z").removeprefix("/")
+    return "/" + _ANCHOR.sub("", route).removesuffix("$").removesuffix(r"\Z").removeprefix("/")

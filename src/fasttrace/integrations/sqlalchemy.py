@@ -114,7 +114,10 @@ def _run(
 ) -> bool:
     if context is None:
         return False
-    run(_database(context), call[1], _execute, (name, ours, context.dialect, call), {}, values, batch, _rows)
+    dialect = context.dialect
+    # SQLite does not know how many rows there will be, and says 0 of INSERT ... RETURNING.
+    note = None if dialect.name == "sqlite" else _rows
+    run(_database(context), call[1], _execute, (name, ours, dialect, call), {}, values, batch, note)
     return True
 
 

@@ -113,5 +113,10 @@ def inject(carrier: Carrier, context: Context | Span | None = None, setter: Any 
         return carrier
     target: Any = carrier if setter is None else Through(carrier, None, setter)
     for propagator in formats():
-        propagator.inject(target, context)
+        try:
+            propagator.inject(target, context)
+        except Exception:
+            # Ours raise what is wrong with the carrier; of one of the user's own, the request goes on without it.
+            if type(propagator).__module__.startswith("fasttrace."):
+                raise
     return carrier
