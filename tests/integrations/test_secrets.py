@@ -6,6 +6,8 @@ import base64
 import random
 import secrets
 import string
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -154,3 +156,28 @@ def test_only_listed_headers_are_captured() -> None:
         "http.response.header.x-request-id": ["1"]
     }
     assert captured([], capture((), "request")) == {}
+
+
+def test_an_exception_shows_none_in_a_process_that_traces_no_http() -> None:
+    program = """
+import sys, fasttrace
+from fasttrace.export import MemoryExporter
+exporter = MemoryExporter()
+fasttrace.configure(exporter=exporter)
+tracer = fasttrace.get_tracer("tests")
+def fail(text):
+    try:
+        with tracer.start_as_current_span("a"):
+            raise ValueError(text)
+    except ValueError:
+        pass
+fail("no URL")
+assert "fasttrace.integrations._secrets" not in sys.modules, "loaded for nothing"
+fail("http://me:s3cret@shop.test/?token=s3cret refused")
+fasttrace.shutdown()
+first, second = exporter.spans
+assert first.status.description == "ValueError: no URL", first.status
+assert second.status.description == "ValueError: http://shop.test/?token=REDACTED refused", second.status
+assert "s3cret" not in second.events[0].attributes["exception.stacktrace"]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

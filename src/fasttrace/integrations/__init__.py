@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fasttrace._core.exceptions import set_cleaner
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -28,3 +30,18 @@ def uninstrument(*names: str) -> list[str]:
     from fasttrace.integrations import _registry
 
     return _registry.uninstrument(names)
+
+
+def _clean(text: str) -> str:
+    """The text of an exception without the secrets of URLs; what that takes is loaded for the first that may have some.
+
+    Importing it puts it in this one's place.
+    """
+    if "?" not in text and "@" not in text:
+        return text
+    from fasttrace.integrations._secrets import clean_text
+
+    return clean_text(text)
+
+
+set_cleaner(_clean)
