@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import warnings
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from loopback import Spans, serving_wsgi, wait_for
+from loopback import Spans, serving, serving_wsgi, wait_for
 
 pytest.importorskip("flask")
 
@@ -17,7 +20,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import fasttrace
 from fasttrace._core.types import SpanKind, StatusCode
+from fasttrace.export import MemoryExporter
 from fasttrace.integrations import flask
+from fasttrace.integrations.asgi import TracingMiddleware as AsgiMiddleware
 from fasttrace.integrations.wsgi import TracingMiddleware
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -115,6 +120,55 @@ def test_what_others_have_wrapped_of_it_is_traced_once(spans: Spans, instrumente
             httpx.get(url + path)
     found = [span.name for span in wait_for(spans, 6) if span.name != "inside"]
     assert found == ["GET /orders/<int:number>", "GET /orders/<int:number>", "GET /shop/orders/<int:number>"]
+
+
+def _wsgi_middleware() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Starlette's is deprecated, and what FastAPI's users have
+        return importlib.import_module("starlette.middleware.wsgi").WSGIMiddleware
+
+
+@pytest.mark.parametrize("bridge", [_wsgi_middleware, lambda: importlib.import_module("asgiref.wsgi").WsgiToAsgi])
+def test_below_an_asgi_application_it_is_one_request_with_its_route(
+    spans: Spans, instrumented: None, bridge: Callable[[], Any]
+) -> None:
+    routing = pytest.importorskip("starlette.routing")
+    inner = shop()
+
+    @inner.get("/asks")
+    def asks() -> bytes:
+        return inner.test_client().get("/unavailable").data
+
+    app = AsgiMiddleware(routing.Router(routes=[routing.Mount("/shop", app=bridge()(inner))]))
+    with serving(app, lifespan="off") as url:
+        assert httpx.get(f"{url}/shop/orders/7").text == "order 7"
+        server, inside = wait_for(spans, 2)
+        assert (server.name, server.kind) == ("GET /shop/orders/<int:number>", SpanKind.SERVER)
+        assert (server.attributes["http.route"], inside.parent_span_id) == ("/shop/orders/<int:number>", server.span_id)
+        assert httpx.get(f"{url}/shop/broken").status_code == 500
+        broken = wait_for(spans, 3)[2]
+        assert broken.name == "GET /shop/broken"
+        assert [event.attributes["exception.message"] for event in broken.events] == ["no such luck"]
+        assert httpx.get(f"{url}/shop/asks").text == "later"
+    asking, asked = wait_for(spans, 5)[3:]
+    assert [asking.name, asked.name] == ["GET /shop/asks", "GET /unavailable"]
+
+
+def test_below_an_asgi_application_that_records_nothing_nothing_is_recorded(spans: Spans, instrumented: None) -> None:
+    class AllButTheFirst:
+        seen = 0
+
+        def should_sample(self, trace_id: int, name: str) -> Any:
+            self.seen += 1
+            return SimpleNamespace(decision="DROP" if self.seen == 1 else "RECORD_AND_SAMPLE")
+
+    sampler = AllButTheFirst()
+    exporter = MemoryExporter()
+    fasttrace.configure(service_name="tests", exporter=exporter, sampler=sampler)
+    with serving(AsgiMiddleware(_wsgi_middleware()(shop())), lifespan="off") as url:
+        assert httpx.get(url + "/unavailable").status_code == 503
+    assert fasttrace.flush(timeout=10)
+    assert (sampler.seen, exporter.spans) == (1, [])
 
 
 def test_one_application_is_traced_and_no_other(spans: Spans) -> None:

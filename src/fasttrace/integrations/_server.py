@@ -14,7 +14,7 @@ from functools import lru_cache
 from fasttrace import config
 from fasttrace._core import SpanKind, StatusCode
 from fasttrace._version import __version__
-from fasttrace.context import Context
+from fasttrace.context import Context, Span, current_node
 from fasttrace.integrations._http import note_exception, split_authority
 from fasttrace.integrations._secrets import capture
 from fasttrace.process import get_tracer
@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
     from typing import Any
 
-    from fasttrace._core import Span, Tracer
+    from fasttrace._core import Tracer
 
     Skip = Iterable[str] | Callable[[Any], bool] | None
 
-__all__ = ["ERROR", "KEY", "NO_PARENT", "SERVER", "Exchange", "Server", "host_of", "matcher"]
+__all__ = ["ERROR", "KEY", "NO_PARENT", "SERVER", "Exchange", "Server", "handed_on", "host_of", "matcher", "under_way"]
 
 SERVER = SpanKind.SERVER
 ERROR = StatusCode.ERROR
 # A request without headers is a root, whatever was current where the server was started.
 NO_PARENT = Context()
+_INTEGRATIONS = "fasttrace.integrations."
 KEY = "fasttrace.request"
+# The requests of ASGI applications by their span, for WSGI applications below them: no scope comes as far as there.
+under_way: dict[Any, Exchange] = {}
 
 
 class Server:
@@ -204,6 +207,22 @@ class Exchange:
                 record(self.method or "_OTHER", route, self.status, seconds)
         span.end(end_time_ns)
         self.carrier[KEY] = None  # nothing is left that refers to itself
+
+
+def handed_on(path: str) -> tuple[bool, Exchange | None]:
+    """Whether a WSGI application serves a request for an ASGI one, which traces it, and that one's Exchange.
+
+    None for the Exchange of a request of which nothing is recorded.
+    """
+    node = current_node()
+    span = node if node is None or isinstance(node, Span) else node.span
+    if span is None or span.kind is not SERVER:
+        return False, None
+    exchange = under_way.get(span)
+    if exchange is None:
+        return not span.is_recording() and span.scope.name.startswith(_INTEGRATIONS), None
+    # Another path is another request, which somebody makes within the process.
+    return exchange.carrier.get("path") == path, exchange
 
 
 def _number(value: Any) -> int:

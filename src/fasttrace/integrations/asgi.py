@@ -9,7 +9,7 @@ from fasttrace.context import UNTRACED, attach, detach
 from fasttrace.integrations._http import asks, known_method
 from fasttrace.integrations._routes import Routes
 from fasttrace.integrations._secrets import captured, clean_query
-from fasttrace.integrations._server import ERROR, KEY, NO_PARENT, SERVER, Exchange, Server, host_of
+from fasttrace.integrations._server import ERROR, KEY, NO_PARENT, SERVER, Exchange, Server, host_of, under_way
 from fasttrace.propagation import extract
 
 TYPE_CHECKING = False
@@ -120,11 +120,14 @@ async def serve(server: Server, app: App, scope: Scope, receive: Receive, send: 
         else:
             exchange = _Connection(server, span, method, scope, send)
             receive = exchange.watch(receive)
+        under_way[span] = exchange
         try:
             await app(scope, receive, exchange.send)
         except BaseException as error:
             exchange.fail(error, exchange.sent_ns)
             raise
+        finally:
+            del under_way[span]
         exchange.finish(exchange.sent_ns)
 
 

@@ -8,7 +8,7 @@ from fasttrace.context import UNTRACED, Context, attach, detach
 from fasttrace.integrations._body import body
 from fasttrace.integrations._http import asks, known_method, split_authority
 from fasttrace.integrations._secrets import captured, clean_query
-from fasttrace.integrations._server import KEY, NO_PARENT, SERVER, Exchange, Server
+from fasttrace.integrations._server import KEY, NO_PARENT, SERVER, Exchange, Server, handed_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ def serve(server: Server, app: App, environ: Environ, start_response: Any) -> An
             return body(None, UNTRACED, app(environ, start_response), environ)
         finally:
             detach(UNTRACED, token)
+    handed, outer = handed_on(path)
+    if handed:
+        return _pass_on(outer, app, environ, start_response)
     method = known_method(environ["REQUEST_METHOD"])
     tracer = server.tracer
     attributes = _described(server, environ, method, path) if asks(tracer) else None
@@ -110,6 +113,22 @@ def serve(server: Server, app: App, environ: Environ, start_response: Any) -> An
             raise
 
 
+def _pass_on(outer: Exchange | None, app: App, environ: Environ, start_response: Any) -> Any:
+    """Serve a request that an ASGI application traces, and tell it the route."""
+    if outer is None:
+        return app(environ, start_response)
+    environ[KEY] = outer
+
+    def start(*answer: Any) -> Any:
+        try:
+            outer.route = _route(environ) or outer.route
+        except Exception:  # as in look_for_route
+            pass
+        return start_response(*answer)
+
+    return app(environ, start)
+
+
 class _Request(Exchange):
     __slots__ = ("_start_response",)
 
@@ -118,10 +137,7 @@ class _Request(Exchange):
         self._start_response = start_response
 
     def find_route(self) -> str:
-        # Flask takes its request out of the environ before the answer is sent: this is called when the answer begins.
-        request = self.carrier.get("werkzeug.request")
-        rule = getattr(request, "url_rule", None)
-        return "" if rule is None else f"{self.carrier.get('SCRIPT_NAME', '')}{rule.rule}"
+        return _route(self.carrier)
 
     def start_response(self, status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """The answer's status and headers, or others in their place as long as nothing has been sent."""
@@ -139,6 +155,12 @@ class _Request(Exchange):
         if server.response_headers:
             self.span.set_attributes(captured(fields, server.response_headers))
         return write
+
+
+def _route(environ: Any) -> str:
+    """Flask's route, which takes its request out of the environ before the answer is sent: to ask when that begins."""
+    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    return "" if rule is None else f"{environ.get('SCRIPT_NAME', '')}{rule.rule}"
 
 
 def _parent(environ: Environ) -> Context:
