@@ -128,6 +128,7 @@ def test_raise_for_status_has_the_status(spans: Spans, everywhere: None, url: st
     assert "s3cret" not in shown(span, *redirected)
     assert [data.attributes["error.type"] for data in redirected[-1:]] == ["aiohttp.client_exceptions.TooManyRedirects"]
     assert span.attributes["http.response.status_code"] == 503
+    assert span.attributes["error.type"] == "503", "as without raise_for_status"
     assert span.status.status_code == StatusCode.ERROR
 
 

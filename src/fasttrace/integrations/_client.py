@@ -162,9 +162,9 @@ class Client:
             self.answered(span, response)
         span.end()
 
-    def fail(self, span: Span, error: BaseException) -> None:
-        """What ``begin`` began has failed."""
-        note_exception(span, error)
+    def fail(self, span: Span, error: BaseException, answered: bool = False) -> None:
+        """What ``begin`` began has failed; ``answered`` as for ``note_exception``."""
+        note_exception(span, error, answered)
         span.__exit__(type(error), error, error.__traceback__)
 
     # --- its parts

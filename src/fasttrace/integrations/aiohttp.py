@@ -116,7 +116,9 @@ class _Tracing(aiohttp.TraceConfig):
         if status and span.is_recording():
             # raise_for_status, with an answer that is not handed to us.
             span.set_attribute("http.response.status_code", status)
-        self.traced.fail(span, error)
+            if status >= 400:
+                span.set_attribute("error.type", str(status))
+        self.traced.fail(span, error, status >= 400)
 
 
 def _following(method: str, url: Any, response: Any) -> tuple[str, Any]:
