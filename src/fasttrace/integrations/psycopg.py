@@ -132,7 +132,8 @@ def _readable(cursor: Any, query: Any) -> Any:
 
 def _rows(span: Span, cursor: Any) -> None:
     result = cursor.pgresult
-    if result is not None and result.nfields:
+    # A cursor of the server's knows its columns by then, and no rows.
+    if result is not None and result.nfields and not isinstance(cursor, _OF_SERVER):
         span.set_attribute("db.response.returned_rows", result.ntuples)
 
 
@@ -287,6 +288,7 @@ class _Lasting:
             span.end()
 
 
+_OF_SERVER = (psycopg.ServerCursor, psycopg.AsyncServerCursor)
 _CURSORS = (psycopg.Cursor, psycopg.ServerCursor)
 _ASYNC_CURSORS = (psycopg.AsyncCursor, psycopg.AsyncServerCursor)
 _METHODS = {"execute": _execute, "executemany": _executemany, "stream": _stream, "copy": _copy}
