@@ -14,7 +14,7 @@ from functools import lru_cache
 from fasttrace import config
 from fasttrace._core import SpanKind, StatusCode
 from fasttrace._version import __version__
-from fasttrace.context import Context, Span, current_node
+from fasttrace.context import UNTRACED, Context, Span, current_node
 from fasttrace.integrations._http import note_exception, split_authority
 from fasttrace.integrations._secrets import capture
 from fasttrace.process import get_tracer
@@ -215,6 +215,8 @@ def handed_on(path: str) -> tuple[bool, Exchange | None]:
     None for the Exchange of a request of which nothing is recorded.
     """
     node = current_node()
+    if node is UNTRACED:
+        return True, None
     span = node if node is None or isinstance(node, Span) else node.span
     if span is None or span.kind is not SERVER:
         return False, None
