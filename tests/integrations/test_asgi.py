@@ -12,6 +12,8 @@ import pytest
 from loopback import Spans, serving, wait_for
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
@@ -300,6 +302,26 @@ def test_background_work_is_part_of_the_trace_after_the_span_has_ended(spans: Sp
         server, work_done = wait_for(spans, 2)
     assert work_done.parent_span_id == server.span_id
     assert work_done.start_time_ns >= server.end_time_ns
+
+
+def test_a_stream_that_fails_below_a_middleware_that_ends_it_is_an_error(spans: Spans) -> None:
+    class Passing(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Any:
+            return await call_next(request)
+
+    async def stream(request: Request) -> StreamingResponse:
+        async def blocks() -> Any:
+            yield b"half"
+            raise LookupError("no such luck")
+
+        return StreamingResponse(blocks())
+
+    app = Starlette(routes=[Route("/", stream)], middleware=[Middleware(Passing)])
+    with serving(TracingMiddleware(app)) as url:
+        assert httpx.get(url).text == "half", "the client can't see it"
+        (server,) = wait_for(spans, 1)
+    assert (server.status.status_code, server.attributes["error.type"]) == (StatusCode.ERROR, "LookupError")
+    assert [event.attributes["exception.message"] for event in server.events] == ["no such luck"]
 
 
 def test_a_failed_answer_ends_with_its_last_byte_though_work_goes_on(spans: Spans) -> None:

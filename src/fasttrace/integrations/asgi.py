@@ -52,9 +52,10 @@ class TracingMiddleware(Traced):
     """Wraps an ASGI application, or is added to one: ``app.add_middleware(TracingMiddleware)``.
 
     The span is named ``GET`` or, once the application has found a route, ``GET /orders/{id}``; never
-    by the raw path. It ends with the last byte of the response; with a 5xx or an exception, which
-    make it an error, when the application returns. Exceptions pass unchanged. That of a WebSocket
-    lasts as long as its connection. Lifespan and anything else is left alone. The options are those of ``Server``.
+    by the raw path. It ends with the last byte of the response; with a 5xx, which makes it an error as an exception
+    does, or after a stream it waits until the application returns, for the exception. Exceptions pass unchanged. That
+    of a WebSocket lasts as long as its connection. Lifespan and anything else is left alone. The options are those of
+    ``Server``.
     """
 
     def __init__(
@@ -132,11 +133,12 @@ async def serve(server: Server, app: App, scope: Scope, receive: Receive, send: 
 
 
 class _Request(Exchange):
-    __slots__ = ("_send", "sent_ns")
+    __slots__ = ("_in_parts", "_send", "sent_ns")
 
     def __init__(self, server: Server, span: Span, method: str, scope: Scope, send: Send) -> None:
         Exchange.__init__(self, server, span, method, scope)
         self._send = send
+        self._in_parts = False
         # When the last byte had left, if the span goes on.
         self.sent_ns: int | None = None
 
@@ -161,9 +163,12 @@ class _Request(Exchange):
             await self._send(message)
             return
         await self._send(message)
-        if (kind == "http.response.body" and not message.get("more_body", False)) or kind == "http.response.pathsend":
-            # A framework that answers 500 raises afterwards: the span waits for the exception.
-            if self.status < 500:
+        if kind == "http.response.body" and message.get("more_body", False):
+            self._in_parts = True
+        elif kind == "http.response.body" or kind == "http.response.pathsend":
+            # A framework that answers 500 raises afterwards, and so does Starlette's BaseHTTPMiddleware, which ends the
+            # answer of a stream that has failed as if it were whole: the span waits for the exception.
+            if self.status < 500 and not self._in_parts:
                 self.finish()
             else:
                 self.last_byte()
