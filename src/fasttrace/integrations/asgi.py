@@ -128,7 +128,7 @@ async def serve(server: Server, app: App, scope: Scope, receive: Receive, send: 
             exchange.fail(error, exchange.sent_ns)
             raise
         finally:
-            del under_way[span]
+            under_way.pop(span, None)
         exchange.finish(exchange.sent_ns)
 
 
