@@ -76,11 +76,21 @@ def raw(data: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
     return act
 
 
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    """An answer without an end, byte by byte: no single read ever takes long."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
-    while not handler.server.chaos.stopping.wait(0.02):  # type: ignore[attr-defined]
-        handler.wfile.write(b"x")
+def trickle(begin: bytes, more: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer without an end, bit by bit: no single read ever takes long. It closes after 20 s."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(begin)
+        for _ in range(1000):
+            if handler.server.chaos.stopping.wait(0.02):  # type: ignore[attr-defined]
+                break
+            handler.wfile.write(more)
+
+    return act
+
+
+drip = trickle(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", b"x")
 
 
 def hang(handler: BaseHTTPRequestHandler) -> None:

@@ -8,7 +8,6 @@ which urllib3 has imported by then.
 from __future__ import annotations
 
 import errno
-import io
 import re
 import time
 import weakref
@@ -85,7 +84,7 @@ class Connection:
                 usual = _USUAL.match(received)
                 if usual is not None and len(received) == usual.end() + int(usual[1]):
                     return received[usual.end() :]
-                return self._response(received)
+                return self._response(received, deadline)
             except TimeoutError as error:
                 text = f"Read timed out. (read timeout={left})"
                 raise urllib3.exceptions.ReadTimeoutError(self.pool, self._target, text) from error
@@ -94,12 +93,12 @@ class Connection:
         except (OSError, urllib3.connection.HTTPException) as error:
             raise urllib3.exceptions.ProtocolError("Connection aborted.", error) from error
 
-    def _response(self, received: bytes) -> Any:
-        from http.client import HTTPResponse
-
+    def _response(self, received: bytes, deadline: float) -> Any:
         import urllib3
 
-        self._answer = answer = HTTPResponse(_Rest(received, self._socket), method="POST")  # type: ignore[arg-type]
+        from fasttrace.export.answer import FinalResponse
+
+        self._answer = answer = FinalResponse(self._socket, deadline=deadline, received=received, method="POST")
         answer.begin()
         return urllib3.HTTPResponse(
             answer,
@@ -157,28 +156,6 @@ class Idle:
                 yield self._connections.pop()
             except IndexError:  # another thread was first
                 return
-
-
-class _Rest(io.RawIOBase):
-    """A socket of which the beginning has been read, for HTTPResponse, which asks it for a file."""
-
-    def __init__(self, received: bytes, sock: Any) -> None:
-        self._received = received
-        self._socket = sock
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._received:
-            return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
-        part = self._received[: len(buffer)]
-        self._received = self._received[len(part) :]
-        buffer[: len(part)] = part
-        return len(part)
 
 
 class _Recorder:

@@ -111,7 +111,7 @@ class Sender:
         """One request: the body of a success, or an error."""
         import urllib3
 
-        kept, clean = None, False
+        kept, clean, legible = None, False, True
         try:
             send = self._connections()
             kept = self._idle.take(self._host_pool)
@@ -124,12 +124,16 @@ class Sender:
                 content = _read(response, deadline)
                 if content and len(content) <= MAX_RESPONSE_BYTES:
                     response.drain_conn()
+            except urllib3.exceptions.DecodeError:
+                # What became of the request is said by the status, and would be said again.
+                content, legible = b"", False
+                response.close()
             except BaseException:
                 response.close()  # what is left of the answer would be taken for the next one's
                 raise
             finally:
                 response.release_conn()
-            clean = response.closed
+            clean = legible and response.closed
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return self._connection_error(error)
         finally:
@@ -158,7 +162,8 @@ class Sender:
         # A bare 400 is how some gateways refuse a large body.
         failure.too_large = response.status == 413 or (response.status == 400 and size >= LARGE_BODY_BYTES)
         if retryable:
-            failure.retry_after = otlp_response.retry_after(response.headers.get("retry-after"))
+            # "At once" would be again and again, as fast as it can: then the pause is our own.
+            failure.retry_after = otlp_response.retry_after(response.headers.get("retry-after")) or None
         return failure
 
     def _by_urllib3(self, send: Any, body: bytes, deadline: float) -> Any:
@@ -210,15 +215,19 @@ class Sender:
         if self._pool is None or self._pool_pid != os.getpid() or getattr(self._here, "pool", None) is not self._pool:
             import urllib3
 
+            from fasttrace.export import answer
+
             options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, **self._certificates}
             proxy, credentials = proxy_for(self.endpoint)
             if proxy:
                 headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else {}
                 self._pool = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+                self._pool.pool_classes_by_scheme = answer.POOLS
                 self._open, self._target = self._pool.urlopen, self.endpoint
                 self._host_pool = None
             else:
                 self._pool = urllib3.PoolManager(**options)
+                self._pool.pool_classes_by_scheme = answer.POOLS
                 self._host_pool = self._pool.connection_from_url(self.endpoint)
                 self._open = self._host_pool.urlopen
                 self._target = urllib3.util.parse_url(self.endpoint).request_uri
@@ -269,7 +278,7 @@ def _read(response: Any, deadline: float) -> bytes:
     """An answer's body, up to one byte more than it may have; TimeoutError when it does not end in time."""
     if response.length_remaining == 0:
         return bytes(response.read())  # the usual answer: nothing to wait for
-    content = b""
+    content, late = b"", False
     # What there is, as it comes: a read of so many bytes would wait as long as each of them comes in time.
     while len(content) <= MAX_RESPONSE_BYTES and (
         data := response.read1(MAX_RESPONSE_BYTES + 1 - len(content), decode_content=True)
@@ -277,8 +286,9 @@ def _read(response: Any, deadline: float) -> bytes:
         content += data
         if response.length_remaining == 0:
             break  # all of it, however late
-        if time.monotonic() > deadline:
+        if late:
             raise TimeoutError("the answer did not end in time")
+        late = time.monotonic() > deadline  # the end of a body in chunks may be there, too
     return content
 
 
