@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from email.utils import formatdate
+from collections.abc import Iterator
 
 import pytest
 from google.protobuf.message import DecodeError as OfficialDecodeError
@@ -68,7 +68,18 @@ def test_hostile_retry_after_is_read_or_not(value: str) -> None:
     assert seconds is None or 0 <= seconds <= 999_999_999
 
 
-def test_a_date_is_seconds_from_now() -> None:
-    seconds = retry_after(formatdate(time.time() + 100, usegmt=True))
+@pytest.fixture
+def far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "XYZ-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_greenwich")
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+def test_a_date_in_each_of_the_three_forms_is_seconds_from_now(form: str) -> None:
+    seconds = retry_after(time.strftime(form, time.gmtime(time.time() + 100)))
     assert seconds is not None
     assert 80 <= seconds <= 101

@@ -89,11 +89,14 @@ def retry_after(value: str | None) -> int | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return int(value[:9])
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
     from time import time
 
     try:
-        return max(0, round(parsedate_to_datetime(value).timestamp() - time()))
+        date = parsedate_to_datetime(value)
+        # The oldest of the three forms, asctime's, names no zone: all are UTC (RFC 9110, section 5.6.7).
+        return max(0, round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time()))
     except (TypeError, ValueError, OverflowError):
         return None
 

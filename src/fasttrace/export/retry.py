@@ -45,7 +45,9 @@ class Retries:
             answer = send()
             if isinstance(answer, bytes):
                 return answer
-            pause = _pause(tries) if answer.retry_after is None else answer.retry_after
+            pause = _pause(tries)
+            if answer.retry_after is not None:
+                pause = max(pause, answer.retry_after) if answer.retry_after else 0.0
             if not answer.retryable or time.monotonic() + pause >= deadline or not self._wait(pause, part.attempt):
                 raise answer
             tries += 1
