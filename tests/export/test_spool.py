@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,55 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path, make_batch: 
     exporter.shutdown(1)
     assert len(segments.paths(tmp_path)) == 2
     assert sorted(names(tmp_path)) == ["child", "parent", "parent again"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_daemon_that_closed_what_it_inherited_keeps_what_it_opened(tmp_path: Path, make_batch: MakeBatch) -> None:
+    exporter = SpoolExporter(tmp_path)
+    exporter.export(make_batch(1, "parent"))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.closerange(3, 200)
+            opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(197)]
+            exporter.export(make_batch(1, "daemon"))
+            for descriptor in opened:
+                assert stat.S_ISCHR(os.fstat(descriptor).st_mode)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    exporter.shutdown(1)
+    assert sorted(names(tmp_path)) == ["daemon", "parent"]
+
+
+def test_what_is_written_after_the_folder_was_deleted_is_found(tmp_path: Path, make_batch: MakeBatch) -> None:
+    exporter = SpoolExporter(tmp_path / "spool")
+    exporter.export(make_batch(1, "gone"))
+    shutil.rmtree(tmp_path / "spool")
+    exporter.export(make_batch(1, "kept"))
+    exporter.export(make_batch(1, "kept, too"))
+    exporter.shutdown(1)
+    assert names(tmp_path / "spool") == ["kept", "kept, too"]
+
+
+def test_a_full_disk_leaves_no_files_without_a_span_in_them(
+    tmp_path: Path, make_batch: MakeBatch, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    exporter = SpoolExporter(tmp_path)
+    for room in (100, 0):  # torn, nothing written
+        with full_disk(room):
+            for _ in range(5):
+                with pytest.raises(SpoolError):
+                    exporter.export(make_batch(1, "refused"))
+    assert os.listdir(tmp_path) == []
+    exporter.export(make_batch(1, "kept"))
+    with full_disk(os.path.getsize(segments.paths(tmp_path)[0]) + 100), pytest.raises(SpoolError):
+        exporter.export(make_batch(1, "refused"))
+    exporter.export(make_batch(1, "kept, too"))
+    exporter.shutdown(1)
+    assert names(tmp_path) == ["kept", "kept, too"]
 
 
 def blocked(tmp_path: Path) -> Path:

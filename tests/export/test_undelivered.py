@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +182,46 @@ def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None
     with pytest.raises(SpoolError, match="FASTTRACE_UNDELIVERED_DIR") as caught:
         Undelivered(str(tmp_path / "file" / "below")).put(request("a"), 1)
     assert not caught.value.full
+
+
+def test_a_full_disk_costs_neither_descriptors_nor_files_and_nothing_that_waits(
+    tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    box = Undelivered(str(tmp_path))
+    put(box, "before")
+    size = len(segments.pack(request("before")))
+    descriptors = len(os.listdir("/dev/fd"))
+    for room in (size + 5, size, 0):  # torn, behind what waits and without anything; nothing written
+        with full_disk(room):
+            for _ in range(5):
+                with pytest.raises(SpoolError):
+                    put(box, "refused" * 20)
+    assert (len(os.listdir("/dev/fd")), len(os.listdir(tmp_path)), box.mine) == (descriptors, 1, 1)
+    put(box, "after")
+    assert take_all(box) == ["before", "after"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_the_dead_have_left_without_a_span_in_it_goes_when_the_folder_is_full(tmp_path: Path) -> None:
+    path, descriptor = segments.create(str(tmp_path))
+    os.write(descriptor, b"torn" * 500)
+    os.close(descriptor)
+    box = Undelivered(str(tmp_path), max_bytes=1000)
+    put(box, "a")
+    assert not os.path.exists(path)
+    assert take_all(box) == ["a"]
+
+
+def test_what_is_put_after_the_folder_was_deleted_is_there_for_the_next_process(tmp_path: Path) -> None:
+    box = Undelivered(str(tmp_path / "folder"))
+    put(box, "gone")
+    shutil.rmtree(tmp_path / "folder")
+    put(box, "kept")
+    assert box.mine == 2, "this process can still send both"
+    box.close()
+    following = Undelivered(str(tmp_path / "folder"))
+    following.scan()
+    assert take_all(following) == ["kept"]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

@@ -60,6 +60,11 @@ def create(directory: str) -> tuple[str, int]:
     return path, descriptor
 
 
+def has_name(descriptor: int) -> bool:
+    """Whether an open segment was not deleted: what is written to one that was, nobody finds. Raises OSError."""
+    return os.name == "nt" or os.fstat(descriptor).st_nlink > 0
+
+
 def is_ours(path: str) -> bool:
     """Whether a segment belongs to the user of this process."""
     try:

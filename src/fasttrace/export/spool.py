@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from fasttrace.errors import ConfigurationError, SpoolError
 from fasttrace.export import retention, segments
@@ -57,6 +58,7 @@ class SpoolExporter:
         # Half of the cap at most, so that a full spool still holds something when a segment goes.
         self.segment_bytes: int = min(segment_bytes, max(1, max_bytes // 2))
         self._descriptor: int | None = None
+        self._path = ""
         self._pid = 0
         self._written = 0
         self._begun = 0.0
@@ -80,29 +82,37 @@ class SpoolExporter:
         frame = segments.pack(request)
         if self._pid != os.getpid():
             # In a forked child: the open segment and its lock are the parent's.
-            self._close()
+            self._disown()
             self._pid = os.getpid()
         try:
-            if self._descriptor is None or self._is_full(len(frame)):
+            if self._descriptor is None or self._is_done(self._descriptor, len(frame)):
                 self._close()
                 segments.make_directory(self.directory)
                 need = max(len(frame), self.segment_bytes)
                 retention.prune(self.directory, max_bytes=self.max_bytes, max_age=self.max_age, need=need)
-                self._descriptor = segments.create(self.directory)[1]
                 self._written, self._begun = 0, time.monotonic()
+                self._path, self._descriptor = segments.create(self.directory)
             written = os.write(self._descriptor, frame)
         except OSError as error:
-            self._close()
+            self._give_up()
             raise self._unwritable(error) from None
-        self._written += written
         if written != len(frame):
             # A full disk: what was begun is a torn frame, which readers skip; the rest goes nowhere.
-            self._close()
+            self._give_up()
             raise SpoolError(f"the spool {self.directory} is on a full disk: make room, or set FASTTRACE_SPOOL_DIR")
+        self._written += written
 
-    def _is_full(self, size: int) -> bool:
+    def _is_done(self, descriptor: int, size: int) -> bool:
+        """Whether the segment is full, too old, or was deleted together with all that would still be written to it."""
         too_old = self.max_age is not None and time.monotonic() - self._begun > AGE_SHARE * self.max_age
-        return too_old or self._written + size > self.segment_bytes
+        return too_old or self._written + size > self.segment_bytes or not segments.has_name(descriptor)
+
+    def _give_up(self) -> None:
+        """Begin another segment next time, and leave none behind without anything in it."""
+        if self._descriptor is not None and not self._written:
+            with suppress(OSError):
+                os.unlink(self._path)
+        self._close()
 
     def flush(self, timeout: float) -> bool:
         """Every frame is written at once."""
@@ -114,9 +124,17 @@ class SpoolExporter:
             self._close()
 
     def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def _disown(self) -> None:
+        """Close the parent's segment, unless its number is another file's: daemons close all that they inherit."""
+        with suppress(OSError):
+            if self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), os.stat(self._path)):
+                self._close()
+        self._descriptor = None
 
     def _unwritable(self, error: OSError) -> SpoolError:
         return SpoolError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import suppress
 
 from fasttrace import _log, _threads
 from fasttrace._core.types import DecodeError
@@ -58,11 +59,10 @@ class _Segment:
         self.frames: deque[Frame] = deque()
 
     def delete(self) -> None:
-        try:
+        with suppress(OSError):
             os.unlink(self.path)
-        except OSError:
-            pass
-        os.close(self.descriptor)
+        with suppress(OSError):  # somebody closes descriptors that are not his
+            os.close(self.descriptor)
 
 
 class Undelivered:
@@ -116,18 +116,24 @@ class Undelivered:
                 written = os.write(segment.descriptor, frame)
                 segment.size += written
             except OSError as error:
-                self._newest = None
+                self._end_newest()
                 raise SpoolError(
                     f"undelivered spans can't be kept in {self.directory} ({error.strerror}): set "
                     "FASTTRACE_UNDELIVERED_DIR to a folder that can be written, or to none"
                 ) from None
             if written != len(frame):
                 # What was begun is a torn frame, which readers skip.
-                self._newest = None
+                self._end_newest()
                 raise self._full("the disk is full")
             segment.frames.append(Frame(segment, offset, len(frame), spans, mine))
             if mine:
                 self.mine += spans
+
+    def _end_newest(self) -> None:
+        """Begin another segment next time; one in which nothing waits goes at once."""
+        segment, self._newest = self._newest, None
+        if segment is not None and not segment.frames:
+            self._forget(segment)
 
     def _full(self, why: str) -> SpoolError:
         error = SpoolError(f"undelivered spans can't be kept in {self.directory}: {why}")
@@ -138,7 +144,11 @@ class Undelivered:
         segments.make_directory(self.directory)
         self._evict(size)
         segment = self._newest
-        if segment is None or segment.size + size > self.segment_bytes:
+        if (
+            segment is None
+            or segment.size + size > self.segment_bytes
+            or not segments.has_name(segment.descriptor)  # the next process would not find what is written there
+        ):
             segment = self._newest = _Segment(*segments.create(self.directory))
             self._segments.append(segment)
         return segment
@@ -177,13 +187,15 @@ class Undelivered:
                 return
             for path in found:
                 if segments.is_ours(path):
-                    self._claim(path)
+                    segment = self._claim(path)
+                    if segment is not None and not segment.frames:
+                        self._forget(segment)
                 else:
                     # What another user has put here must not go out under our credentials.
                     _log.warning("foreign", "%s belongs to another user and is not sent", path)
 
     def _claim(self, path: str) -> _Segment | None:
-        """A segment that nobody owns; None when somebody does, or when nothing in it waits and it was deleted."""
+        """A segment that nobody owns, maybe with nothing in it that waits; None when somebody does."""
         descriptor = segments.claim(path)
         if descriptor is None:
             return None
@@ -198,8 +210,6 @@ class Undelivered:
         self._segments.append(segment)
         # Names begin with the time.
         self._segments.sort(key=lambda item: os.path.basename(item.path))
-        if not segment.frames:
-            self._forget(segment)
         return segment
 
     def first(self) -> tuple[Frame, bytes] | None:
