@@ -7,6 +7,7 @@ import json
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,27 @@ def test_several_writers_share_a_file_line_by_line(tmp_path: Path, make_batch: M
     assert len(lines) == 40
     assert all(len(json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 100 for line in lines)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_torn_line_costs_its_own_batch_only(
+    tmp_path: Path, make_batch: MakeBatch, full_disk: Callable[[int], AbstractContextManager[None]], restarted: bool
+) -> None:
+    path = tmp_path / "traces.jsonl"
+    JSONLinesExporter(path).export(make_batch(1))
+    exporter = JSONLinesExporter(path)
+    with full_disk(path.stat().st_size + 20):
+        for _ in range(3):
+            with pytest.raises(OSError, match="File too large"):
+                exporter.export(make_batch(2))
+    if restarted:
+        exporter = JSONLinesExporter(path)
+    for _ in range(2):
+        exporter.export(make_batch(3))
+    whole, torn, *more = path.read_text().splitlines()
+    assert len(torn) == 20
+    spans = [len(json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]) for line in (whole, *more)]
+    assert spans == [1, 3, 3]
 
 
 def test_a_path_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
