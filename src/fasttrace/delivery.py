@@ -240,8 +240,9 @@ class Delivery:
 
     def replay(self, attempt_deadline: float | None = None) -> bool:
         """Send the oldest request that waits; False when nothing waits or it did not arrive."""
-        found = None if self.undelivered is None else self.undelivered.first()
-        if found is None:
+        waiting = self.undelivered
+        found = None if waiting is None else waiting.first()
+        if waiting is None or found is None:
             return False
         frame, request = found
         batch = Batch(request, frame.spans)
@@ -250,10 +251,10 @@ class Delivery:
         outcome = self.attempt(batch)
         with self._accounts:
             self._replaying = None
-            return self._settle_replay(frame, batch, outcome)
+            # Else it was given to the next process by a change of exporters, and counted then.
+            return self.undelivered is waiting and self._settle_replay(waiting, frame, batch, outcome)
 
-    def _settle_replay(self, frame: Frame, batch: Batch, outcome: Outcome) -> bool:
-        assert self.undelivered is not None
+    def _settle_replay(self, waiting: Undelivered, frame: Frame, batch: Batch, outcome: Outcome) -> bool:
         self.retried_ambiguous += batch.attempt.retried_ambiguous
         if outcome.delivered:
             self.last_export_time = time.time()
@@ -268,12 +269,12 @@ class Delivery:
                 return False
         else:
             self._is_back()
-        if not self.undelivered.done(frame):  # gone: evicted, or given to the next process
+        if not waiting.done(frame):  # gone: evicted, or given to the next process
             return outcome.error is None
         kept = 0
         for part in outcome.undelivered:
             try:
-                self.undelivered.put(part.otlp, len(part), mine=frame.mine)
+                waiting.put(part.otlp, len(part), mine=frame.mine)
                 kept += len(part)
             except SpoolError as error:
                 self.note_error(str(error))

@@ -20,8 +20,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import fasttrace
 from fasttrace import delivery
-from fasttrace.export import Batch, OTLPExporter, retry
-from fasttrace.export.undelivered import folder
+from fasttrace.errors import ExportError
+from fasttrace.export import Batch, NullExporter, OTLPExporter, retry
+from fasttrace.export.undelivered import Undelivered, folder
 
 PARTS = ("active", "abandoned", "queued", "held", "spooled", "exported", "sampled_out")
 
@@ -427,3 +428,18 @@ def test_the_end_of_a_process_takes_a_second_at_most_with_a_dead_collector_and_l
     assert provider.flush(20)
     assert set(names(chaos.requests)) == {f"span {number}" for number in range(3000)} | {"next"}
     provider.shutdown(5)
+
+
+def test_what_is_on_its_way_when_another_exporter_takes_over_waits_for_the_next_process(tmp_path: Path) -> None:
+    class Replaced(NullExporter):
+        def export(self, batch: Batch) -> None:
+            sender.redirect(NullExporter(), None)
+            raise ExportError("too late", retryable=True)
+
+    sender = delivery.Delivery(Replaced(), Undelivered(str(tmp_path)))
+    sender.keep(Batch(b"", 3))
+    assert not sender.replay()
+    assert (sender.away_until, sender.stats()["spooled"], sum(sender.dropped.values())) == (None, 3, 0)
+    following = Undelivered(str(tmp_path))
+    following.scan()
+    assert following.waiting

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from collector import Collector, fail, hang, retry_info, take
+from collector import SERVICE, Collector, fail, hang, retry_info, take
 from google.rpc.error_details_pb2 import RetryInfo
 from hypothesis import given
 from hypothesis import strategies as st
@@ -282,6 +284,32 @@ def test_an_answer_that_is_too_large_is_no_refusal_of_the_request(
         make_exporter(collector.endpoint).export(make_batch(10))
     assert (caught.value.too_large, caught.value.retryable) == (False, False)
     assert len(collector.requests) == 1
+
+
+def test_a_receiver_that_has_more_to_say_does_not_fill_the_memory(
+    make_exporter: MakeExporter, make_batch: MakeBatch
+) -> None:
+    piece = b"x" * (1 << 20)
+
+    def chatter(request: bytes, context: Any) -> Iterator[bytes]:
+        response = ExportTraceServiceResponse()
+        response.partial_success.rejected_spans = 2
+        yield response.SerializeToString()
+        yield from itertools.repeat(piece, 64)
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    handler = grpc.unary_stream_rpc_method_handler(chatter)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
+    exporter = make_exporter(f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", timeout=60)
+    batch = make_batch(3)
+    server.start()
+    tracemalloc.start()
+    try:
+        assert exporter.export(batch) == 2
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+        server.stop(0).wait()
 
 
 def test_partial_success_is_counted_and_not_retried(

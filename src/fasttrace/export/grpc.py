@@ -125,7 +125,10 @@ class Sender:
                     metadata=self._metadata,
                     compression=grpc.Compression.Gzip if self._gzip else grpc.Compression.NoCompression,
                 )
-                answers: list[bytes] = list(call)
+                # There is one; a receiver that has more to say must not fill the memory with it.
+                answers: list[bytes] = []
+                for answer in call:
+                    answers = answers or [answer]
             except grpc.RpcError as error:
                 if _unsent(error):
                     # The next channel connects at once, whereas this one would go by a backoff of its own.
