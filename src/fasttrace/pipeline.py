@@ -97,6 +97,9 @@ class Pipeline:
         # would wait for for ever. Re-entrant, because what is imported may fork.
         self._preparing = _threads.original("RLock")()
         self._prepared = False
+        # Held by whoever shuts down: another one may be about to end the process, and must not cut that off.
+        # Re-entrant, because a signal handler may shut down in the middle of it.
+        self._ending = _threads.original("RLock")()
         self._background = Background(self.recorder, self._state, self._run)
         self.bill: Bill = Bill(self.recorder)
         self._told_of_drops = 0
@@ -368,11 +371,18 @@ class Pipeline:
 
         What can't be sent in time is kept for the next process.
         """
-        if self._closed:
-            return True
-        self._closed = self.recorder.closed = True
         begin = time.monotonic()
         timeout = max(0.0, timeout)
+        if not _threads.acquire(self._ending, begin + timeout * (1 - LEFTOVERS_SHARE)):
+            self._keep_leftovers()  # the process may end before whoever is at it has come to that
+            return False
+        try:
+            return self._closed or self._shut_down(begin, timeout)
+        finally:
+            self._ending.release()
+
+    def _shut_down(self, begin: float, timeout: float) -> bool:
+        self._closed = self.recorder.closed = True
         try:
             done = self._flush(timeout * (1 - LEFTOVERS_SHARE), forced=False)
         finally:

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import fasttrace
 from fasttrace import delivery
 from fasttrace.errors import ExportError
-from fasttrace.export import Batch, NullExporter, OTLPExporter, retry
+from fasttrace.export import Batch, NullExporter, OTLPExporter, retry, segments
 from fasttrace.export.undelivered import Undelivered, folder
 
 PARTS = ("active", "abandoned", "queued", "held", "spooled", "exported", "sampled_out")
@@ -428,6 +428,44 @@ def test_the_end_of_a_process_takes_a_second_at_most_with_a_dead_collector_and_l
     assert provider.flush(20)
     assert set(names(chaos.requests)) == {f"span {number}" for number in range(3000)} | {"next"}
     provider.shutdown(5)
+
+
+TOLD_TO_END = """
+import sys, threading, fasttrace
+from fasttrace.export import OTLPExporter
+fasttrace.configure(
+    exporter=OTLPExporter(sys.argv[1], timeout=60), undelivered_dir=sys.argv[2], schedule_delay=60, flush_on_sigterm=True
+)
+fasttrace.get_tracer("test").start_span("kept").end()
+if sys.argv[3] == "a thread that shuts down":
+    threading.Thread(target=fasttrace.shutdown, args=(60,), daemon=True).start()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("first", ["SIGTERM", "the end", "a thread that shuts down"])
+def test_whoever_ends_a_process_that_is_shutting_down_leaves_what_is_on_its_way_on_disk(
+    chaos: Chaos, tmp_path: Path, first: str
+) -> None:
+    chaos.script = [hang]
+    command = [sys.executable, "-c", TOLD_TO_END, chaos.endpoint, str(tmp_path), first]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdout.readline()
+        if first == "SIGTERM":
+            program.terminate()
+        elif first == "the end":
+            program.stdin.close()
+        until(lambda: chaos.requests)
+        if first == "a thread that shuts down":
+            program.stdin.close()
+        else:
+            program.terminate()
+        program.wait(60)
+    (left,) = tmp_path.iterdir()
+    assert names([("", {}, request) for request in segments.requests(left)]) == ["kept"]
 
 
 def test_what_is_on_its_way_when_another_exporter_takes_over_waits_for_the_next_process(tmp_path: Path) -> None:
