@@ -371,6 +371,21 @@ def test_what_is_no_url_is_refused_and_its_secret_not_shown(endpoint: str) -> No
     assert "sec" not in str(refused.value)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("address", ["{closed}", "http://proxy.invalid:3128", "socks5://{closed}", "http://[::1"])
+def test_what_a_proxy_that_is_not_there_did_not_take_was_not_sent(
+    make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, scheme: str, address: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = f"127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv(f"{scheme}_proxy", address.format(closed=closed))
+    batch = make_batch(1)
+    batch.attempt.urgent = lambda: True
+    with pytest.raises(ExportError) as caught:
+        OTLPExporter(f"{scheme}://collector.invalid:4318/v1/traces").export(batch)
+    assert (caught.value.retryable, caught.value.ambiguous) == (True, False)
+
+
 def test_a_proxy_that_wants_a_password_gets_it_and_nobody_else_sees_it(
     chaos: Chaos, make_batch: MakeBatch, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,7 +199,10 @@ class Sender:
         import urllib3
 
         text = f"{self._shown}: {type(error).__name__}: {str(error).replace(self.endpoint, self._shown)}"
-        unsent = isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+        found = urllib3.exceptions
+        # ProxyError: there was no way through the proxy. LocationValueError: the proxy's address is none.
+        nowhere = found.NewConnectionError, found.ConnectTimeoutError, found.ProxyError, found.LocationValueError
+        unsent = isinstance(error, nowhere)
         if "CERTIFICATE_VERIFY_FAILED" in text:
             unsent = True
             text += f"; {untrusted(self._trust)}"
