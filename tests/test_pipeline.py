@@ -154,6 +154,18 @@ def test_spans_that_end_after_shutdown_are_counted() -> None:
     assert balanced(provider.stats())
 
 
+@pytest.mark.parametrize("timeout", [1e12, float("inf")])
+def test_a_flush_and_a_shutdown_may_have_all_the_time_there_is(timeout: float) -> None:
+    exporter = MemoryExporter()
+    provider = fasttrace.TracerProvider(exporter=exporter, schedule_delay=60)
+    tracer = provider.get_tracer("test")
+    tracer.start_span("flushed").end()
+    assert provider.flush(timeout)
+    tracer.start_span("at the end").end()
+    assert provider.shutdown(timeout)
+    assert [span.name for span in exporter.spans] == ["flushed", "at the end"]
+
+
 def test_concurrent_flushes_send_every_span_once() -> None:
     exporter = MemoryExporter()
     provider = fasttrace.TracerProvider(exporter=exporter, schedule_delay=60)

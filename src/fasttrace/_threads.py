@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+# Locks take no more: whoever asks for longer, or for ever, means that he has time.
+LONGEST_WAIT_SECONDS = _thread.TIMEOUT_MAX
+
 # Below `signal`, which makes enumerations of whole sets: forks start threads, and would wait ten times as long.
 _signal: Any = __import__("_signal")
 
@@ -53,7 +56,7 @@ def start(function: Any, arguments: tuple[Any, ...]) -> None:
 
 def acquire(lock: Any, deadline: float) -> bool:
     """Take a lock by a monotonic deadline; a passed deadline is one try."""
-    remaining = deadline - time.monotonic()
+    remaining = min(deadline - time.monotonic(), LONGEST_WAIT_SECONDS)
     acquired: bool = lock.acquire(timeout=remaining) if remaining > 0 else lock.acquire(blocking=False)
     return acquired
 

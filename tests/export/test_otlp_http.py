@@ -306,6 +306,27 @@ def test_header_timeout_and_compression_variables(
     assert exporter.timeout == 2.5
 
 
+@pytest.mark.parametrize("value", ["0", "99999999999999999999"])
+def test_a_timeout_of_zero_is_no_limit_and_none_is_too_long(
+    chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    def slowly(handler: Any) -> None:
+        time.sleep(0.01)
+        answer(200)(handler)
+
+    chaos.script = [slowly]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", value)
+    monkeypatch.setenv("OTEL_EXPORTER_ZIPKIN_TIMEOUT", value)
+    for exporter in (
+        OTLPExporter(chaos.endpoint),
+        OTLPExporter(chaos.endpoint, timeout=0),
+        ZipkinExporter(chaos.endpoint),
+    ):
+        for _ in range(2):
+            assert not exporter.export(make_batch(1))
+    assert len(chaos.requests) == 6
+
+
 def test_secrets_are_shown_nowhere(chaos: Chaos, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2,broken-hunter3")
     with pytest.warns(RuntimeWarning) as warned:
@@ -323,6 +344,7 @@ def test_secrets_are_shown_nowhere(chaos: Chaos, make_batch: MakeBatch, monkeypa
         ({"endpoint": "collector:4318"}, "use a URL such as"),
         ({"endpoint": "ftp://collector"}, "use a URL such as"),
         ({"compression": "brotli"}, "use gzip or none"),
+        ({"timeout": -1}, "timeout=-1: use a time of 0 or more"),
         ({"certificate": "/nowhere/ca.pem"}, "is not a file"),
     ],
 )

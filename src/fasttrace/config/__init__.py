@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from fasttrace._core import SpanLimits
 from fasttrace.config.table import ENDPOINTS, LIMITS, SETTINGS, Setting
-from fasttrace.config.values import EXPORTERS, INSTRUMENTATIONS, PROPAGATORS
+from fasttrace.config.values import (
+    EXPORTERS,
+    INSTRUMENTATIONS,
+    NO_LIMIT_SECONDS,
+    PROPAGATORS,
+    milliseconds,
+    seconds,
+)
 from fasttrace.config.variables import check_names, known_names
 from fasttrace.errors import ConfigurationError
 
@@ -36,6 +43,7 @@ __all__ = [
     "refuse",
     "resolve",
     "span_limits",
+    "timeout",
 ]
 
 
@@ -145,6 +153,25 @@ def refuse(variable: str, value: str, accepted: str) -> None:
     import warnings
 
     warnings.warn(f"{message}; it is ignored", RuntimeWarning, stacklevel=2)
+
+
+def timeout(given: float | None, variable: str, text: str, default: float) -> float:
+    """Seconds: those given, else a variable's milliseconds, else the default.
+
+    0 is no limit (OpenTelemetry, "Common Configuration", "Timeout"). Raises ConfigurationError for what is given.
+    """
+    found = default
+    if given is not None:
+        try:
+            found = seconds(given)
+        except ValueError as error:
+            raise ConfigurationError(f"timeout={given!r}: use {error}") from None
+    elif text:
+        try:
+            found = milliseconds(text)
+        except ValueError as error:
+            refuse(variable, text, str(error))
+    return min(found or NO_LIMIT_SECONDS, NO_LIMIT_SECONDS)
 
 
 def span_limits(environ: Mapping[str, str]) -> SpanLimits:

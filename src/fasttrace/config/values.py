@@ -45,6 +45,8 @@ INSTRUMENTATIONS = (
     "structlog",
     "loguru",
 )
+# "A very long time", as OpenTelemetry has it; sockets take no more.
+NO_LIMIT_SECONDS = (2**31 - 1) / 1000
 EXPORTERS = ("otlp", "otlp-grpc", "zipkin", "jsonlines", "console", "memory", "spool", "none")
 
 

@@ -9,7 +9,6 @@ import os
 import time
 
 from fasttrace import config
-from fasttrace.config import values
 from fasttrace.errors import ConfigurationError
 from fasttrace.export import identity, otlp_response
 from fasttrace.export.base import masked
@@ -99,15 +98,7 @@ def headers(given: Mapping[str, str] | None, rule: tuple[Pattern[str], Pattern[s
 
 def timeout(given: float | None) -> float:
     """Seconds for one batch."""
-    if given is not None:
-        return values.seconds(given)
-    name, value = variable("TIMEOUT")
-    if value:
-        try:
-            return values.milliseconds(value)
-        except ValueError as error:
-            config.refuse(name, value, str(error))
-    return DEFAULT_TIMEOUT_SECONDS
+    return config.timeout(given, *variable("TIMEOUT"), DEFAULT_TIMEOUT_SECONDS)
 
 
 def compression(given: str | None) -> str:

@@ -11,7 +11,6 @@ from math import isfinite
 
 from fasttrace import config
 from fasttrace._core import SpanKind, StatusCode
-from fasttrace.config import values
 from fasttrace.export.base import masked
 from fasttrace.export.http import Sender
 from fasttrace.export.parts import Parts
@@ -25,18 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "http://localhost:9411/api/v2/spans"
 DEFAULT_TIMEOUT_SECONDS = 10.0
+TIMEOUT_VARIABLE = "OTEL_EXPORTER_ZIPKIN_TIMEOUT"
 # Who was called: the first of these attributes of a client or producer span names the remote endpoint.
 REMOTE_NAMES = ("peer.service", "server.address", "db.namespace", "messaging.destination.name")
-
-
-def _timeout() -> float:
-    value = os.environ.get("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "").strip()
-    if value:
-        try:
-            return values.milliseconds(value)
-        except ValueError as error:
-            config.refuse("OTEL_EXPORTER_ZIPKIN_TIMEOUT", value, str(error))
-    return DEFAULT_TIMEOUT_SECONDS
 
 
 class ZipkinExporter:
@@ -48,7 +38,8 @@ class ZipkinExporter:
 
     def __init__(self, endpoint: str | None = None, *, timeout: float | None = None, compression: str = "none") -> None:
         chosen = endpoint or os.environ.get("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "").strip() or DEFAULT_ENDPOINT
-        self.timeout: float = _timeout() if timeout is None else values.seconds(timeout)
+        milliseconds = os.environ.get(TIMEOUT_VARIABLE, "").strip()
+        self.timeout: float = config.timeout(timeout, TIMEOUT_VARIABLE, milliseconds, DEFAULT_TIMEOUT_SECONDS)
         self._sender = Sender(chosen, {"content-type": "application/json"}, compression, {})
         self.endpoint = chosen
         self._parts = Parts()
