@@ -144,8 +144,10 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_the_loopback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy.url)
-    make_exporter(collector.endpoint).export(make_batch(1))
-    assert proxy.asked == []
+    port = collector.port
+    for endpoint in (collector.endpoint, f"dns:localhost:{port}", f"dns:///localhost:{port}", f"ipv4:127.0.0.1:{port}"):
+        make_exporter(endpoint, insecure=True).export(make_batch(1))
+        assert proxy.asked == []
     make_exporter(f"http://collector.test:{collector.port}").export(make_batch(1))
     assert [head.split()[:2] for head in proxy.asked] == [["CONNECT", f"collector.test:{collector.port}"]]
     monkeypatch.setenv("no_proxy", ".test")

@@ -19,7 +19,8 @@ import pytest
 import fasttrace
 from fasttrace._core import decode
 from fasttrace.errors import SpoolError
-from fasttrace.export import SpoolExporter, segments, spool
+from fasttrace.export import JSONLinesExporter, SpoolExporter, segments, spool
+from fasttrace.export.undelivered import Undelivered
 
 MakeBatch = Callable[..., Any]
 
@@ -208,6 +209,26 @@ def test_what_is_written_after_the_folder_was_deleted_is_found(tmp_path: Path, m
     assert names(tmp_path / "spool") == ["kept", "kept, too"]
 
 
+def test_a_process_that_goes_elsewhere_writes_where_it_was_told_to(
+    tmp_path: Path, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(here)
+    exporters = SpoolExporter("spool"), JSONLinesExporter("traces.jsonl")
+    undelivered = Undelivered("undelivered")
+    monkeypatch.chdir(elsewhere)
+    for exporter in exporters:
+        exporter.export(make_batch(1))
+    undelivered.put(make_batch(1).otlp, 1)
+    assert os.listdir(elsewhere) == []
+    assert len(segments.paths(here / "spool")) == len(segments.paths(here / "undelivered")) == 1
+    assert (here / "traces.jsonl").read_text().count("\n") == 1
+    exporters[0].shutdown(1)
+    undelivered.close()
+
+
 def test_a_full_disk_leaves_no_files_without_a_span_in_them(
     tmp_path: Path, make_batch: MakeBatch, full_disk: Callable[[int], AbstractContextManager[None]]
 ) -> None:
@@ -268,7 +289,7 @@ def test_a_read_only_spool_is_one_line_that_says_what_to_do(tmp_path: Path) -> N
         check=True,
     )
     (line,) = run.stdout.splitlines()
-    assert line.startswith("the spool . can't be written (Permission denied): set FASTTRACE_SPOOL_DIR to a folder that")
+    assert line.startswith(f"the spool {folder} can't be written (Permission denied): set FASTTRACE_SPOOL_DIR to a ")
 
 
 def test_an_unwritable_spool_at_run_time_is_counted_and_reaches_nobody(

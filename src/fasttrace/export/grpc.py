@@ -261,8 +261,8 @@ def target(endpoint: str, *, insecure: bool) -> tuple[str, bool]:
 
 
 def _host(target: str) -> str:
-    """The host of ``host:port`` or ``[host]:port``."""
-    return target.rpartition(":")[0].strip("[]").lower()
+    """The host of ``host:port`` or ``[host]:port``, also behind the name of a resolver."""
+    return re.sub(r"^(dns|ipv4|ipv6):(//[^/]*/)?", "", target).rpartition(":")[0].strip("[]").lower()
 
 
 def _unsent(error: Any) -> bool:

@@ -20,7 +20,8 @@ class JSONLinesExporter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: str = os.fspath(path)
+        # Wherever the process goes later: daemons leave for /.
+        self.path: str = os.path.abspath(path)
         try:
             descriptor = self._open()
         except OSError as error:

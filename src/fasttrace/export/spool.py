@@ -52,7 +52,8 @@ class SpoolExporter:
             raise ConfigurationError(f"max_bytes={max_bytes!r}, segment_bytes={segment_bytes!r}: use at least 1")
         if max_age is not None and max_age <= 0:
             raise ConfigurationError(f"max_age={max_age!r}: use seconds above 0, or None")
-        self.directory: str = default_directory() if directory is None else os.fspath(directory)
+        # Wherever the process goes later: daemons leave for /.
+        self.directory: str = default_directory() if directory is None else os.path.abspath(directory)
         self.max_bytes = max_bytes
         self.max_age = max_age
         # Half of the cap at most, so that a full spool still holds something when a segment goes.

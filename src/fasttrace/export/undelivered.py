@@ -74,7 +74,7 @@ class Undelivered:
     """
 
     def __init__(self, directory: str, max_bytes: int = segments.MAX_BYTES) -> None:
-        self.directory = directory
+        self.directory: str = os.path.abspath(directory)  # wherever the process goes later
         self.max_bytes = max_bytes
         self.segment_bytes: int = max(1, min(segments.SEGMENT_BYTES, max_bytes // 2))
         self._segments: list[_Segment] = []
