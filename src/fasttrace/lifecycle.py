@@ -169,7 +169,9 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         _threads.start(work, ())
         done.acquire(timeout=max([pipeline.exit_timeout for pipeline in _living()], default=0.0))
     except RuntimeError:
-        pass  # no new threads: the interpreter is ending already
+        # No new threads: the interpreter is ending already, maybe with our own shutdown, which then leaves off.
+        if last:
+            work()
     if callable(_before_us):
         _before_us(number, frame)
     elif last:

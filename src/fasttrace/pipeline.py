@@ -83,7 +83,7 @@ class Pipeline:
         self.batches: Batches = Batches(recorder, held, resource, max_batch_spans, max_batch_bytes)
         self.schedule_delay: float = schedule_delay
         self.exit_timeout = exit_timeout
-        self._closed = False
+        self._closed = self._ended = False
         self._reset()
         lifecycle.register(self)
 
@@ -377,7 +377,11 @@ class Pipeline:
             self._keep_leftovers()  # the process may end before whoever is at it has come to that
             return False
         try:
-            return self._closed or self._shut_down(begin, timeout)
+            if not self._closed:
+                return self._shut_down(begin, timeout)
+            if not self._ended:
+                self._keep_leftovers()  # a signal came in the middle of it, and ends the process
+            return self._ended
         finally:
             self._ending.release()
 
@@ -390,6 +394,7 @@ class Pipeline:
             self._keep_leftovers()
             self._call_exporter("shutdown", max(0.0, begin + timeout - time.monotonic()))
             self._write_stats(ended=True)
+            self._ended = True
         return done
 
     def _keep_leftovers(self) -> None:
