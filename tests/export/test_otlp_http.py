@@ -271,6 +271,7 @@ VARIABLES = {
     "default": ({}, "http://localhost:4318/v1/traces"),
     "general endpoint": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, "http://collector:4318/v1/traces"),
     "with a path": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/otlp/"}, "https://c/otlp/v1/traces"),
+    "with a query": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/otlp/?key=a/b"}, "https://c/otlp/v1/traces?key=a/b"),
     "traces' own": (
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://general",

@@ -13,11 +13,12 @@ DEFAULT_ENDPOINT = "http://localhost:4318"
 
 
 def _endpoint() -> str:
-    """The traces' endpoint as it is, or the general one with ``/v1/traces`` behind it."""
+    """The traces' endpoint as it is, or the general one with ``/v1/traces`` behind its path."""
     name, value = otlp_base.variable("ENDPOINT")
     if name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":
         return value
-    return (value or DEFAULT_ENDPOINT).rstrip("/") + "/v1/traces"
+    base, mark, query = (value or DEFAULT_ENDPOINT).partition("?")
+    return f"{base.rstrip('/')}/v1/traces{mark}{query}"
 
 
 class OTLPExporter(otlp_base.OTLPBase):
