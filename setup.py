@@ -18,7 +18,20 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
-MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
+MODULES = (
+    "ids",
+    "context",
+    "headers",
+    "otlp",
+    "decode",
+    "ring",
+    "store",
+    "tail",
+    "recorder",
+    "events",
+    "raised",
+    "span",
+)
 FOLDER = "src/fasttrace/_core/_cython"
 WAYS_OUT = (
     "fasttrace could not build its compiled core: {reason}\n"

@@ -12,7 +12,20 @@ import pytest
 from building import build, copy_of, wheel_of
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("ids", "context", "headers", "otlp", "decode", "ring", "store", "tail", "span")
+MODULES = (
+    "ids",
+    "context",
+    "headers",
+    "otlp",
+    "decode",
+    "ring",
+    "store",
+    "tail",
+    "recorder",
+    "events",
+    "raised",
+    "span",
+)
 pytestmark = [pytest.mark.build, pytest.mark.timeout(600)]
 
 

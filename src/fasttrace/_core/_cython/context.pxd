@@ -8,6 +8,10 @@ cdef extern from "pytext.h":
     int ft_contextvar_leave(object variable, object value, object token)
 
 cdef enum:
+    # a node's flags, W3C Trace Context level 2
+    TRACE_SAMPLED = 0x01
+    TRACE_RANDOM = 0x02
+    # and its decision
     IN_FLAGS = 0     # the sampled flag says what was decided
     DEFERRED = 1     # there are ids, but whoever sent them left the decision to us
     WITHOUT_IDS = 2  # there are no ids, but the sampled flag says what was decided
@@ -19,7 +23,7 @@ cdef class Node:
     cdef uint64_t span_number
     cdef int64_t wall_offset_ns
     cdef uint8_t flags
-    cdef uint8_t decision   # one of the three below
+    cdef uint8_t decision   # one of the three above
     cdef bint remote
     cdef object header      # the tracestate's text, or None
     cdef dict carried       # baggage and the fields of foreign formats, or None; shared, therefore never changed

@@ -2,97 +2,26 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fasttrace._core._cython.context cimport Node
-from fasttrace._core._cython.otlp cimport ft_buffer
-from fasttrace._core._cython.ring cimport FT_SHARDS, Ring
-from fasttrace._core._cython.tail cimport TailRules
+from fasttrace._core._cython.events cimport Added
+from fasttrace._core._cython.recorder cimport Recorder, ft_link
 
-cdef extern from "links.h" nogil:
-    ctypedef struct ft_link:
-        ft_link *previous
-        ft_link *next
-    void ft_links_init(ft_link *list)
-    void ft_links_append(ft_link *list, ft_link *link)
-    void ft_links_remove(ft_link *link)
-
-cdef extern from "duration.h" nogil:
-    enum:
-        FT_DURATION_BUCKETS
-    uint32_t ft_duration_bucket(uint64_t ns)
-
-# A trace is kept when (its low 64 bits ^ flip) & mask is at or above the threshold.
-cdef struct Compare:
-    uint64_t threshold
-    uint64_t mask
-    uint64_t flip
-    bint marked  # what it samples gets a member of tracestate
-
-# The outcomes of local roots, recorded or not.
-cdef struct Window:
-    int64_t requests
-    int64_t errors
-    int64_t durations[FT_DURATION_BUCKETS]
+cdef extern from "pairs.h":
+    ctypedef struct ft_pairs:
+        PyObject **at  # key, value, key, ...
+        uint32_t count
+        uint32_t capacity
+        uint32_t dropped
 
 cdef enum:
-    # Two pointers each: most spans need no second allocation.
-    INLINE_ATTRIBUTES = 8
-
-# What a recorder keeps by shard; the mutex of the ring's shard guards it (the GIL where there is one).
-cdef struct Account:
-    int64_t started
-    int64_t active
-    int64_t abandoned
-    int64_t sampled_out
-    int64_t detail_spans       # of those: what lowered detail has left out
-    int64_t detail_attributes
-    int64_t sampler_errors
-    int64_t dropped[6]
-    int64_t wall_offset_ns
-    int64_t wall_offset_taken_ns
-    uint64_t spans_made    # until the next one that is timed
-    int64_t timed
-    int64_t timed_ns
-    # The active spans, oldest first, as borrowed references: a span links itself at its start and unlinks itself at
-    # its end or deallocation, so each in it is alive, or waits for the mutex to unlink itself.
-    ft_link active_spans
-    # Where a span is encoded at its end. What fills it runs no Python code.
-    ft_buffer scratch
-    Window *window  # once somebody wants to observe
-    char line[128]
-
-cdef class Recorder:
-    cdef object __weakref__
-    cdef readonly Ring ring
-    cdef readonly object limits
-    cdef readonly list scopes
-    cdef object id_generator
-    cdef object on_first_record
-    cdef tuple baggage_attributes  # the names, or None
-    cdef int64_t running
-    cdef public bint closed
-    cdef bint pinned
-    cdef uint32_t generation
-    cdef Compare compare[5]
-    cdef tuple given_thresholds
-    cdef tuple members           # of tracestate, for each of the five; None when there are none
-    cdef object decide_hook
-    cdef object expire_hook
-    cdef int64_t expires_at
-    cdef bint observing
-    cdef public bint record_unsampled
-    cdef uint8_t level       # of detail
-    cdef TailRules tail
-    cdef object span_class   # None for Span
-    cdef object processing   # the processor
-    cdef int64_t max_attributes
-    cdef int64_t max_attribute_length
-    cdef int64_t max_events
-    cdef int64_t max_links
-    cdef int64_t max_event_attributes
-    cdef int64_t max_link_attributes
-    cdef int64_t max_member_length
-    cdef int64_t reset_in  # the fork generation that somebody resets it for
-    cdef char line[128]  # what all threads read ends here
-    cdef Account accounts[FT_SHARDS]
+    # options of a span
+    RECORD_EXCEPTION = 1
+    SET_STATUS = 2
+    END_ON_EXIT = 4
+    MAKE_CURRENT = 8
+    LIGHT = 16   # a local root that is not recorded, and observed
+    RAISED = 32  # an exception was recorded
+    ENDING = 64  # somebody ends it, and its processor may still change it
+    TIMED = 128  # what its start and its end cost is measured
 
 cdef class Tracer:
     cdef readonly object scope
@@ -113,14 +42,6 @@ cdef class Span(Node):
     cdef object token
     cdef object description
     cdef ft_link link
-    cdef PyObject **attributes_at
-    cdef uint32_t attributes_count
-    cdef uint32_t attributes_capacity
-    cdef uint32_t attributes_dropped
-    cdef uint32_t events_count
-    cdef uint32_t events_dropped
-    cdef uint32_t links_count
-    cdef uint32_t links_dropped
     cdef uint32_t generation
     cdef uint32_t shard         # where it is linked and counted
     cdef uint8_t state
@@ -133,6 +54,6 @@ cdef class Span(Node):
     cdef uint64_t parent_number
     cdef int64_t start_ns
     cdef int64_t end_ns
-    cdef ft_buffer events
-    cdef ft_buffer links
-    cdef PyObject *inline_attributes[16]
+    cdef Added events
+    cdef Added links
+    cdef ft_pairs pairs         # the attributes

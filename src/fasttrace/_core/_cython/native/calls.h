@@ -11,7 +11,7 @@ typedef PyObject *(*ft_fastcall)(PyObject *self, PyObject *const *arguments, Py_
 /* Puts `quick` in the place of a compiled method, which it gets back to call where the short way ends. The method keeps
    its descriptor, which CPython specialises calls for, and its signature. NULL with an error set when the method is not
    one that takes its arguments as an array. */
-static ft_fastcall ft_quicken(PyObject *type, const char *name, ft_fastcall quick) {
+static inline ft_fastcall ft_quicken(PyObject *type, const char *name, ft_fastcall quick) {
     PyObject *method = PyObject_GetAttrString(type, name);
     if (method == NULL) return NULL;
     PyMethodDef *definition = NULL;
@@ -41,7 +41,7 @@ static inline int ft_is_method(PyObject *object, PyObject *name, ft_fastcall qui
 }
 
 /* Objects of this type have a vectorcall function at `offset`. It must do what the type's tp_call does. */
-static void ft_accept_vectorcall(PyObject *type, Py_ssize_t offset) {
+static inline void ft_accept_vectorcall(PyObject *type, Py_ssize_t offset) {
     ((PyTypeObject *)type)->tp_vectorcall_offset = offset;
     ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
     PyType_Modified((PyTypeObject *)type);
@@ -49,7 +49,7 @@ static void ft_accept_vectorcall(PyObject *type, Py_ssize_t offset) {
 
 /* The same for a subclass that Python code defines, which before 3.12 does not inherit it; unless it is called in
    another way. */
-static void ft_inherit_vectorcall(PyObject *type, PyObject *base) {
+static inline void ft_inherit_vectorcall(PyObject *type, PyObject *base) {
     PyTypeObject *own = (PyTypeObject *)type, *from = (PyTypeObject *)base;
     if (own->tp_call == from->tp_call && own->tp_vectorcall_offset == from->tp_vectorcall_offset)
         own->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
@@ -58,7 +58,7 @@ static void ft_inherit_vectorcall(PyObject *type, PyObject *base) {
 /* Objects that are deallocated may wait for their next use, where the GIL guards the place in which they wait. One that
    waits is whole, owned by that place, and as known to the collector as before. */
 
-static destructor ft_replace_dealloc(PyObject *type, destructor own) {
+static inline destructor ft_replace_dealloc(PyObject *type, destructor own) {
     destructor before = ((PyTypeObject *)type)->tp_dealloc;
     ((PyTypeObject *)type)->tp_dealloc = own;
     return before;

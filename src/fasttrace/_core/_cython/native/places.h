@@ -4,7 +4,7 @@
    by its version tag, which CPython never gives twice and takes away when the class or one of its bases changes: no
    class is kept alive. Places do not change; who knows something newer puts another one in their place. Nothing in here
    runs Python code but ft_place_free and ft_drop_clue. The GIL guards the table; without one, whoever calls
-   ft_find_place or ft_put_place, or looks at a place, holds a mutex. */
+   ft_find_place or ft_put_place, or looks at a place, holds a mutex. For one extension: each has its own statics. */
 #ifndef FASTTRACE_PLACES_H
 #define FASTTRACE_PLACES_H
 
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clue.h"
 #include "pytext.h"
 
 enum {
@@ -42,20 +43,6 @@ typedef struct {
     size_t count;
     ft_step steps[];
 } ft_place;
-
-/* One exception, and how it is to be written. */
-typedef struct {
-    PyObject *exception;
-    unsigned int version;
-    /* All of these are owned. */
-    PyObject *name, *qualname; /* or NULL */
-    PyObject *said;            /* its text */
-    PyObject *traceback;       /* or NULL */
-    PyObject *cleaner;         /* or None */
-    int64_t max_count, max_length;
-    int escaped;
-    size_t skipped; /* steps that were added after it was written for the first time */
-} ft_clue;
 
 static ft_place *ft_places[FT_PLACES];
 static size_t ft_places_bytes;
@@ -135,14 +122,6 @@ static int ft_read_clue(PyObject *exception, PyObject *notes_key, ft_clue *clue)
     clue->exception = exception;
     clue->skipped = 0;
     return 1;
-}
-
-static void ft_drop_clue(ft_clue *clue) {
-    Py_XDECREF(clue->name);
-    Py_XDECREF(clue->qualname);
-    Py_DECREF(clue->said);
-    Py_XDECREF(clue->traceback);
-    Py_DECREF(clue->cleaner);
 }
 
 static inline size_t ft_count_steps(PyObject *traceback) {
