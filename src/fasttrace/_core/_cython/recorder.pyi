@@ -1,3 +1,3 @@
-from fasttrace._core._python.span import Recorder as Recorder
+from fasttrace._core._python.recorder import Recorder as Recorder
 
 __all__ = ["Recorder"]
