@@ -148,6 +148,23 @@ def test_the_pure_core_is_named_with_the_way_to_the_compiled_one() -> None:
     assert run.stderr == ""
 
 
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "fasttrace"], ["fasttrace"]], ids=["module", "script"])
+def test_a_core_that_does_not_exist_is_a_finding_and_for_other_commands_a_line(command: list[str]) -> None:
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environment = {**os.environ, "FASTTRACE_IMPL": "fast", "PATH": path}
+    options: Any = {"env": environment, "capture_output": True, "text": True, "check": False}
+    run = subprocess.run([*command, "doctor", "--offline", "--json"], **options)
+    assert (run.returncode, run.stderr) == (1, "")
+    found = finding(json.loads(run.stdout), "installation", "implementation")
+    assert (found["status"], found["text"]) == ("error", "FASTTRACE_IMPL='fast': use auto, cython or python")
+    assert "correct or unset FASTTRACE_IMPL" in found["advice"]
+    run = subprocess.run([*command, "ls"], **options)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "fasttrace: FASTTRACE_IMPL='fast': use auto, cython or python\n"
+    run = subprocess.run([*command, "--version"], **options)
+    assert (run.returncode, run.stdout) == (0, f"fasttrace {fasttrace.__version__}\n")
+
+
 # --- settings
 
 

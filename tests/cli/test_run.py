@@ -121,6 +121,14 @@ def test_a_broken_configuration_is_a_line_and_the_program_runs_without(runner: R
     assert line.startswith("fasttrace: runs untraced: FASTTRACE_EXPORTER='spol': use one of otlp")
 
 
+def test_a_core_that_does_not_exist_is_a_line_and_the_program_runs_without(runner: Runner) -> None:
+    runner.environment["FASTTRACE_IMPL"] = "fast"
+    ran = runner.run("python", "-c", "print('done')")
+    assert (ran.returncode, ran.stdout) == (0, "done\n")
+    (line,) = ran.stderr.splitlines()
+    assert line.endswith("can't be imported there: FASTTRACE_IMPL='fast': use auto, cython or python")
+
+
 def test_a_spool_that_can_not_be_written_is_a_line_and_the_program_runs_without(runner: Runner) -> None:
     runner.write("spool", "a file")
     ran = runner.run("--spool", "spool", "--", "python", "-c", "print('done')")

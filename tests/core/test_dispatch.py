@@ -78,6 +78,17 @@ def test_a_demanded_core_that_is_missing_is_an_error_that_names_the_ways_out(wit
     assert "FASTTRACE_IMPL=python" in last
 
 
+def test_the_doctor_finds_a_demanded_core_that_is_missing(without_extensions: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(without_extensions), "FASTTRACE_IMPL": "cython"}
+    run = subprocess.run(
+        [sys.executable, "-m", "fasttrace", "doctor", "--offline"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (1, "")
+    assert "error    implementation" in run.stdout
+    assert "compiled core is not installed" in run.stdout
+
+
 def test_a_broken_compiled_core_is_an_error_not_a_fallback(without_extensions: Path, tmp_path: Path) -> None:
     import sysconfig
 

@@ -79,7 +79,23 @@ def _modules(package: str) -> dict[str, ModuleType]:
     return {name: __import__(f"fasttrace._core.{package}.{name}", fromlist=(name,)) for name in MODULES}
 
 
-IMPL, IMPL_REASON, _loaded = load(os.environ.get("FASTTRACE_IMPL") or "auto")
+def _is_the_command() -> bool:
+    """Whether this process is ``fasttrace`` or ``python -m fasttrace``, which says in a line what is wrong."""
+    import sys
+
+    arguments = getattr(sys, "argv", None)  # absent where Python is embedded
+    started = sys.orig_argv[-len(arguments)] if arguments and len(arguments) <= len(sys.orig_argv) else ""
+    return os.path.basename(started) in ("fasttrace", "fasttrace.exe")
+
+
+IMPL_ERROR = ""  # why no application could import fasttrace; only where the command looks at it
+try:
+    IMPL, IMPL_REASON, _loaded = load(os.environ.get("FASTTRACE_IMPL") or "auto")
+except ImportError as error:
+    if not _is_the_command():
+        raise
+    IMPL_ERROR = str(error)
+    IMPL, IMPL_REASON, _loaded = load("python")
 
 if TYPE_CHECKING:
     # The pure-Python core is the typed one; the compiled one has the same names and signatures.
@@ -99,6 +115,7 @@ else:
 
 __all__ = [
     "IMPL",
+    "IMPL_ERROR",
     "IMPL_REASON",
     "Context",
     "DecodeError",

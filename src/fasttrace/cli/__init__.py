@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from fasttrace._core import IMPL_ERROR
 from fasttrace.cli.parser import build_parser
 from fasttrace.errors import FasttraceError
 
@@ -17,12 +18,17 @@ __all__ = ["main"]
 
 INTERRUPTED = 128 + 2
 PIPE_CLOSED = 128 + 13
+# Where fasttrace can't be imported: the first finds out why, the second runs a program, which says it itself.
+WITHOUT_CORE = ("doctor", "run")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is without the program's name."""
     _never_fail_to_print()
     arguments = build_parser().parse_args(argv)
+    if IMPL_ERROR and arguments.command not in WITHOUT_CORE:
+        print(f"fasttrace: {IMPL_ERROR}", file=sys.stderr)
+        return 1
     try:
         code: int = import_module(f"fasttrace.cli.{arguments.command.replace('-', '_')}").run(arguments)
         sys.stdout.flush()

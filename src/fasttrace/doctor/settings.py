@@ -7,7 +7,7 @@ import platform
 from typing import Any
 
 from fasttrace import config, resource, sampling
-from fasttrace._core import IMPL, IMPL_REASON
+from fasttrace._core import IMPL, IMPL_ERROR, IMPL_REASON
 from fasttrace._distribution import distribution_name
 from fasttrace._version import __version__
 from fasttrace.config import Settings
@@ -40,7 +40,12 @@ def examine_installation(report: Report) -> None:
     report.begin("installation")
     report.ok("version", __version__)
     data = {"implementation": IMPL, "reason": IMPL_REASON}
-    if IMPL == "cython":
+    if IMPL_ERROR:
+        chosen = IMPL_ERROR.startswith("FASTTRACE_IMPL")
+        advice = "correct or unset FASTTRACE_IMPL" if chosen else COMPILED.format(name=distribution_name())
+        data = {"implementation": None, "reason": IMPL_ERROR}
+        report.error("implementation", IMPL_ERROR, f"`import fasttrace` raises ImportError: {advice}", **data)
+    elif IMPL == "cython":
         report.ok("implementation", f"{IMPL} ({IMPL_REASON})", **data)
     else:
         chosen = IMPL_REASON.startswith("FASTTRACE_IMPL")
