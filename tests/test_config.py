@@ -73,7 +73,10 @@ BAD = {
     "FASTTRACE_MAX_QUEUE_BYTES": ("0", "a size in bytes"),
     "FASTTRACE_SCHEDULE_DELAY": ("-1s", "a time of 0 or more"),
     "FASTTRACE_DISABLED": ("maybe", "true or false"),
-    "FASTTRACE_EXPORTER": ("jaeger", "Jaeger takes OTLP: use otlp with OTEL_EXPORTER_OTLP_ENDPOINT"),
+    "FASTTRACE_EXPORTER": (
+        "jaeger",
+        "use otlp with OTEL_EXPORTER_OTLP_ENDPOINT=http://<jaeger>:4318, since Jaeger takes OTLP",
+    ),
 }
 
 
@@ -93,13 +96,21 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_accepted(name: str
         ("max_queue_spans", True, "a whole number"),
         ("schedule_delay", float("nan"), "a time"),
         ("exporter", object(), "an object with export"),
-        ("exporter", "jaeger", "Jaeger takes OTLP"),
+        ("exporter", "jaeger", "use otlp with .*; there are otlp, "),
         ("service_name", "", "text"),
     ],
 )
 def test_a_bad_argument_names_itself(argument: str, value: Any, accepted: str) -> None:
     with pytest.raises(ConfigurationError, match=accepted):
         resolve(**{argument: value})
+
+
+@pytest.mark.parametrize("name", ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"])
+def test_opentelemetrys_configuration_file_is_told_to_be_unread(name: str) -> None:
+    with pytest.warns(RuntimeWarning, match=f"{name} is not read: give what it says of traces as variables") as told:
+        assert resolve({name: "otel.yaml", "OTEL_SERVICE_NAME": "shop"}).service_name == "shop"
+    assert len(told) == 1
+    resolve({name: " "})
 
 
 def test_a_bad_value_of_opentelemetry_warns_and_counts_as_unset() -> None:

@@ -113,7 +113,7 @@ OTHERS = """
 # Each: name, meaning, example.
 ELSEWHERE = (
     ("FASTTRACE_IMPL", "which core: `cython`, which refuses to fall back, `python`, or `auto` (default); [two implementations](implementations.md)", "cython"),
-    ("FASTTRACE_RUN_ANNOUNCE", "set by `fasttrace run`: which of its processes say what is traced", "all"),
+    ("FASTTRACE_RUN_ANNOUNCE", "set by `fasttrace run`: which of its processes say where spans go and what is traced", "all"),
     ("FASTTRACE_BUILD", "when installing from source: `cython` (default; fails without a compiler) or `pure`", "pure"),
     ("FASTTRACE_BUILD_TRACE", "when installing from source: line tracing, for coverage", "1"),
     ("FASTTRACE_BUILD_ANNOTATE", "when installing from source: annotated HTML beside the generated C", "1"),
@@ -123,6 +123,7 @@ ELSEWHERE = (
     ("FASTTRACE_PEERS", "in the repository: where `tools/peers` keeps the programs of others that are tested against", "/var/cache/peers"),
     ("OTEL_RESOURCE_ATTRIBUTES", "attributes of every span: [infrastructure tags](integrations/infrastructure.md)", "team=blue,deployment.environment.name=staging"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "makes `otlp` the default exporter; it and the others of OTLP and Zipkin: [exporting](exporting.md#otlp)", "http://collector:4318"),
+    ("OTEL_CONFIG_FILE", "not read, nor is `OTEL_EXPERIMENTAL_CONFIG_FILE`: set, it warns; give what it says of traces as variables", "otel.yaml"),
     ("XDG_STATE_HOME", "where the control file and undelivered spans are", "/var/lib/shop"),
 )  # fmt: skip
 

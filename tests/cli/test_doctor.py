@@ -165,6 +165,19 @@ def test_a_core_that_does_not_exist_is_a_finding_and_for_other_commands_a_line(c
     assert (run.returncode, run.stdout) == (0, f"fasttrace {fasttrace.__version__}\n")
 
 
+def test_the_libraries_that_are_installed_and_not_left_out_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "logging")
+    names = finding(examined(capsys, "--offline")[1], "installation", "libraries")["data"]["names"]
+    assert {"httpx", "sqlite3"} <= set(names)
+    assert "logging" not in names
+    monkeypatch.setenv("FASTTRACE_INSTRUMENT", "htpx")
+    report = examined(capsys, "--offline")[1]
+    assert finding(report, "installation", "libraries")["data"]["names"] == []
+    assert troubles(report) == ["FASTTRACE_INSTRUMENT"]
+
+
 # --- settings
 
 

@@ -137,7 +137,7 @@ def test_flask_with_requests(tmp_path: Path, terminal: Any) -> None:
 
 
 def test_django(tmp_path: Path, terminal: Any) -> None:
-    needs("django", "wrapt", "rich")
+    needs("django", "rich")
     example = Example("django", tmp_path, 8000)
     migrate, serve = example.blocks[0]
     example.run(migrate)

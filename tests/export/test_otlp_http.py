@@ -22,7 +22,7 @@ from proxy import Proxy
 
 import fasttrace
 from fasttrace.errors import ConfigurationError, ExportError
-from fasttrace.export import OTLPExporter, ZipkinExporter, retry
+from fasttrace.export import OTLPExporter, OTLPGrpcExporter, ZipkinExporter, retry
 
 MakeBatch = Callable[..., Any]
 
@@ -352,6 +352,20 @@ def test_secrets_are_shown_nowhere(chaos: Chaos, make_batch: MakeBatch, monkeypa
 def test_bad_arguments_are_told(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         OTLPExporter(**arguments)
+
+
+@pytest.mark.parametrize("exporter", [OTLPExporter, OTLPGrpcExporter])
+def test_a_bad_endpoint_of_a_variable_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch, exporter: Any) -> None:
+    if exporter is OTLPGrpcExporter:
+        pytest.importorskip("grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector")
+    with pytest.raises(ConfigurationError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT='collector': use (?!.*v1/traces)"):
+        exporter()
+    with pytest.raises(ConfigurationError, match=r"^endpoint='other"):
+        exporter("other")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:hunter2@collector/v1/traces")
+    with pytest.raises(ConfigurationError, match=r"^OTEL_EXPORTER_OTLP_TRACES_ENDPOINT='http://…@collector/v1/traces'"):
+        exporter()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from receiving import free_port
 from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.local.store import Store
 
-for needed in ("celery", "httpx", "redis", "sqlalchemy", "uvicorn", "wrapt"):
+for needed in ("celery", "httpx", "redis", "sqlalchemy", "uvicorn"):
     pytest.importorskip(needed)
 
 pytestmark = pytest.mark.servers

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
 from fasttrace import doctor
+from fasttrace.errors import ConfigurationError
+from fasttrace.integrations import _registry
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 when something of it is an error."""
-    report = doctor.examine(spool=arguments.spool, offline=arguments.offline, timeout=arguments.timeout)
+    report = doctor.examine(
+        spool=arguments.spool, offline=arguments.offline, timeout=arguments.timeout, libraries=_libraries()
+    )
     if arguments.json:
         json.dump(report.to_dict(), sys.stdout, indent=2)
         print()
     else:
         print("\n".join(_lines(report)))
     return 1 if report.count("error") else 0
+
+
+def _libraries() -> list[str]:
+    try:
+        return _registry.installed(os.environ)
+    except ConfigurationError:
+        return []  # a finding of its own
 
 
 def _lines(report: doctor.Report) -> list[str]:

@@ -56,7 +56,7 @@ def _environment(arguments: argparse.Namespace, environ: Mapping[str, str]) -> d
     # Wherever a worker changes to.
     found.setdefault("FASTTRACE_SPOOL_DIR", spool.default_directory())
     if not arguments.quiet:
-        found[_startup.ANNOUNCE] = "all"
+        found[_startup.ANNOUNCE] = "verbose" if arguments.verbose else "all"
     if arguments.service:
         found["FASTTRACE_SERVICE_NAME"] = arguments.service
     if arguments.only:

@@ -7,7 +7,7 @@ unset, as OpenTelemetry's specification has it (Environment Variable Specificati
 from __future__ import annotations
 
 from fasttrace._core import SpanLimits
-from fasttrace.config.table import ENDPOINTS, LIMITS, SETTINGS, Setting
+from fasttrace.config.table import CONFIGURATION_FILES, ENDPOINTS, LIMITS, SETTINGS, Setting
 from fasttrace.config.values import (
     EXPORTERS,
     INSTRUMENTATIONS,
@@ -91,6 +91,7 @@ def resolve(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Setting
     Raises ConfigurationError for a bad argument or FASTTRACE_* variable, naming it, its value and what is accepted.
     """
     check_names(environ)
+    _tell_unread(environ)
     settings = Settings()
     for setting in SETTINGS:
         value, source = _find(setting, arguments, environ)
@@ -106,6 +107,20 @@ def resolve(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Setting
     if settings.max_batch_spans > settings.max_queue_spans:
         settings.max_batch_spans = settings.max_queue_spans
     return settings
+
+
+def _tell_unread(environ: Mapping[str, str]) -> None:
+    """OpenTelemetry's file would take the place of all variables: whoever relies on it must know."""
+    for variable in CONFIGURATION_FILES:
+        if environ.get(variable, "").strip():
+            import warnings
+
+            warnings.warn(
+                f"{variable} is not read: give what it says of traces as variables (OTEL_*, FASTTRACE_*) or to "
+                "configure()",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def _find(setting: Setting, arguments: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Any, str]:

@@ -254,5 +254,7 @@ LIMITS = {
     "max_span_attribute_length": _limits("SPAN_ATTRIBUTE_VALUE_LENGTH"),
 }
 
+# A file that says all that variables say, by its two names.
+CONFIGURATION_FILES = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
 # Either makes otlp the default exporter.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -172,13 +172,13 @@ def exporter(value: Any) -> Any:
     if word in EXPORTERS:
         return word
     hint = {
-        "jaeger": "Jaeger takes OTLP: use otlp with OTEL_EXPORTER_OTLP_ENDPOINT=http://<jaeger>:4318, or otlp-grpc "
+        "jaeger": "otlp with OTEL_EXPORTER_OTLP_ENDPOINT=http://<jaeger>:4318, since Jaeger takes OTLP, or otlp-grpc "
         "with port 4317",
-        "otlp_proto_http": "use otlp",
-        "otlp_proto_grpc": "use otlp-grpc",
-        "logging": "use console",
+        "otlp_proto_http": "otlp",
+        "otlp_proto_grpc": "otlp-grpc",
+        "logging": "console",
     }.get(word)
-    raise ValueError((f"{hint}; " if hint else "") + f"one of {', '.join(EXPORTERS)}")
+    raise ValueError((f"{hint}; there are " if hint else "one of ") + f"{', '.join(EXPORTERS)}")
 
 
 def names(value: Any) -> tuple[str, ...]:

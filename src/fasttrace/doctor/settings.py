@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from fasttrace import config, resource, sampling
@@ -35,11 +36,11 @@ WHERE = (
 )
 
 
-def examine_installation(report: Report) -> None:
-    """Version, implementation, Python, platform."""
+def examine_installation(report: Report, libraries: Sequence[str]) -> None:
+    """Version, implementation, Python, platform, and which libraries here are traced."""
     report.begin("installation")
     report.ok("version", __version__)
-    data = {"implementation": IMPL, "reason": IMPL_REASON}
+    data: dict[str, Any] = {"implementation": IMPL, "reason": IMPL_REASON}
     if IMPL_ERROR:
         chosen = IMPL_ERROR.startswith("FASTTRACE_IMPL")
         advice = "correct or unset FASTTRACE_IMPL" if chosen else COMPILED.format(name=distribution_name())
@@ -57,6 +58,8 @@ def examine_installation(report: Report) -> None:
         report.warning("implementation", f"{IMPL}, many times slower ({IMPL_REASON})", advice, **data)
     report.ok("python", f"{platform.python_version()} ({platform.python_implementation()})")
     report.ok("platform", platform.platform())
+    names = ", ".join(libraries) or "none"
+    report.ok("libraries", f"{names}: by `fasttrace run` and fasttrace.instrument()", names=list(libraries))
 
 
 def examine_settings(report: Report, problems: dict[str, str], spool: str | None) -> Settings:

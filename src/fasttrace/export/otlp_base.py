@@ -63,6 +63,17 @@ def variable(name: str) -> tuple[str, str]:
     return "OTEL_EXPORTER_OTLP_" + name, ""
 
 
+def named(error: ConfigurationError, given: str | None) -> ConfigurationError:
+    """What is wrong with an endpoint, by the name of the variable that it comes from unless it was given."""
+    name, value = variable("ENDPOINT")
+    text = str(error)
+    if given is not None or not value or not text.startswith("endpoint="):
+        return error
+    if name == "OTEL_EXPORTER_OTLP_ENDPOINT":
+        text = text.replace("/v1/traces", "")  # which is not the user's
+    return ConfigurationError(name + text.removeprefix("endpoint"))
+
+
 def protocol() -> str:
     """Which exporter ``otlp`` is: ``grpc`` or ``http/protobuf``."""
     name, value = variable("PROTOCOL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fasttrace import config
 from fasttrace.config import values
+from fasttrace.errors import ConfigurationError
 from fasttrace.export import identity, otlp_base
 from fasttrace.export.grpc import Sender
 
@@ -53,8 +54,8 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
     ) -> None:
         self.timeout: float = otlp_base.timeout(timeout)
         self.compression: str = otlp_base.compression(compression)
-        super().__init__(
-            Sender(
+        try:
+            sender = Sender(
                 (otlp_base.variable("ENDPOINT")[1] or DEFAULT_ENDPOINT) if endpoint is None else endpoint,
                 otlp_base.headers(headers, identity.GRPC),
                 self.compression,
@@ -62,4 +63,6 @@ class OTLPGrpcExporter(otlp_base.OTLPBase):
                 insecure=_insecure() if insecure is None else insecure,
                 credentials=credentials,
             )
-        )
+        except ConfigurationError as error:
+            raise otlp_base.named(error, endpoint) from None
+        super().__init__(sender)

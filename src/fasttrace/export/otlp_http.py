@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fasttrace.errors import ConfigurationError
 from fasttrace.export import identity, otlp_base
 from fasttrace.export.http import Sender
 
@@ -42,12 +43,14 @@ class OTLPExporter(otlp_base.OTLPBase):
     ) -> None:
         self.timeout: float = otlp_base.timeout(timeout)
         self.compression: str = otlp_base.compression(compression)
-        super().__init__(
-            Sender(
+        try:
+            sender = Sender(
                 _endpoint() if endpoint is None else endpoint,
                 {**otlp_base.headers(headers, identity.HTTP), "content-type": "application/x-protobuf"},
                 self.compression,
                 otlp_base.certificates(certificate, client_certificate, client_key),
                 trust="OTEL_EXPORTER_OTLP_CERTIFICATE",
             )
-        )
+        except ConfigurationError as error:
+            raise otlp_base.named(error, endpoint) from None
+        super().__init__(sender)

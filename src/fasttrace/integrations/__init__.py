@@ -16,8 +16,8 @@ def instrument(*names: str, **options: Any) -> list[str]:
 
     Those named are imported and instrumented at once, with the options that their own ``instrument`` takes. Without
     names it is all that fasttrace knows and that is installed (FASTTRACE_INSTRUMENT chooses,
-    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS leaves out): what is imported at once, the rest when it is imported, which
-    needs the extra ``instrument``. Gives the names. Raises ConfigurationError for a name or an option that does not
+    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS leaves out): what is imported at once, the rest when it is imported.
+    Gives the names. Raises ConfigurationError for a name or an option that does not
     exist, MissingLibraryError for a library that is not installed.
     """
     from fasttrace.integrations import _registry

@@ -8,7 +8,8 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from fasttrace import _log, config
-from fasttrace.errors import ConfigurationError, MissingExtraError, MissingLibraryError
+from fasttrace.errors import ConfigurationError, MissingLibraryError
+from fasttrace.integrations._imports import when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ _automatic: set[str] = set()  # those of _on that were not named
 _on: set[str] = set()
 
 
+def tell(name: str) -> None:
+    """What is done about a library that is traced from now on, since it has been imported; ``_startup`` has its own."""
+
+
 def instrument(names: Iterable[str], options: Mapping[str, Any]) -> list[str]:
     """``fasttrace.instrument``."""
     chosen = [_known(name) for name in names]
@@ -88,19 +93,20 @@ def uninstrument(names: Iterable[str]) -> list[str]:
 
 def _instrument_imported() -> list[str]:
     """All that is installed and chosen, each as soon as its library is imported."""
-    try:
-        from wrapt import register_post_import_hook
-    except ImportError as error:
-        raise MissingExtraError("instrument() of what is imported later", "instrument") from error
     import os
 
-    found = [name for name in chosen_by(os.environ) if _installed(name)]
+    found = installed(os.environ)
     for name in found:
         if name not in _wanted:
             _wanted.add(name)
             for module in TABLE[name][0]:
-                register_post_import_hook(partial(_imported, name), module)
+                when_imported(module, partial(_imported, name))
     return found
+
+
+def installed(environ: Mapping[str, str]) -> list[str]:
+    """What instrument() without names traces as soon as it is imported; ConfigurationError for a bad variable."""
+    return [name for name in chosen_by(environ) if _installed(name)]
 
 
 def chosen_by(environ: Mapping[str, str]) -> list[str]:
@@ -123,6 +129,7 @@ def _imported(name: str, module: Any) -> None:
         _load(name).instrument()
         _automatic.add(name)
         _on.add(name)
+        tell(name)
     except Exception as error:
         _log.warning(f"instrument {name}", "%s is not traced: %s: %s", name, type(error).__name__, error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import warnings
 from types import ModuleType
 
 from fasttrace import process
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 # The folder that PYTHONPATH begins with. Any Python may find it: it holds sitecustomize.py and nothing else.
 SITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_site")
-# What is still to be told on standard error: "all", "start" after the lack of fasttrace, "nothing" after a failure.
-# Where it is not set only a failure is. Programs that this one starts inherit what has been told.
+# What is still to be told on standard error: "verbose" or "all", "start" after the lack of fasttrace, "libraries" by
+# every process below a verbose one, "nothing" after a failure. Where it is not set only a failure is. Programs that
+# this one starts inherit what has been told.
 ANNOUNCE = "FASTTRACE_RUN_ANNOUNCE"
 
 
@@ -26,9 +28,12 @@ def start() -> None:
     announce = os.environ.pop(ANNOUNCE, "")
     try:
         made = _configure()
-        names = _registry.instrument((), {})
-        if announce in ("all", "start"):
-            _say(_summary(made, names))
+        if announce in ("all", "start", "verbose"):
+            _say(_summary(made))
+        if announce in ("verbose", "libraries"):
+            os.environ[ANNOUNCE] = "libraries"
+            _registry.tell = _tell
+        _registry.instrument((), {})
     except Exception as error:
         os.environ[ANNOUNCE] = "nothing"
         if announce != "nothing":
@@ -36,6 +41,13 @@ def start() -> None:
 
 
 def _configure() -> TracerProvider:
+    """``configure``, each of its warnings in a line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _say(str(message))
+        return _configure_without_urllib3()
+
+
+def _configure_without_urllib3() -> TracerProvider:
     """``configure``, with urllib3 left for later where gevent or eventlet may come and patch what it stands on.
 
     Had it taken classes of ssl's before, the application could open no connection with it any more (gevent#1016). What
@@ -50,14 +62,19 @@ def _configure() -> TracerProvider:
         del sys.modules["urllib3"]
 
 
-def _summary(made: TracerProvider, names: list[str]) -> str:
+def _summary(made: TracerProvider) -> str:
     if made.settings.disabled:
         return f"disabled by {made.settings.sources['disabled']}"
     service = str(made.resource["service.name"])
     if service.startswith("unknown_service"):
         service += " (--service names it)"
-    where = made.stats()["destination"] or made.stats()["exporter"]
-    return f"{service}: spans go to {where}; traced when imported: {', '.join(names) or 'nothing'}"
+    if made.settings.exporter == "none":
+        return f"{service}: spans go nowhere, says {made.settings.sources['exporter']}"
+    return f"{service}: spans go to {made.stats()['destination'] or made.settings.exporter}"
+
+
+def _tell(name: str) -> None:
+    _say(f"process {os.getpid()}: {name} is traced")
 
 
 def _say(text: str) -> None:

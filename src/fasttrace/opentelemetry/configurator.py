@@ -29,8 +29,6 @@ class FasttraceConfigurator:
 
     def configure(self, **kwargs: Any) -> None:
         """Set up traces, then metrics and logs; takes what the SDK's configurator takes."""
-        if os.environ.get("OTEL_CONFIG_FILE"):
-            _log.line("WARNING", "OTEL_CONFIG_FILE is not read: traces are configured by variables")
         attributes = dict(kwargs.get("resource_attributes") or {})
         version = kwargs.get("auto_instrumentation_version")
         if version:

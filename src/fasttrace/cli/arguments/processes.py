@@ -51,7 +51,9 @@ def add_run(commands: Any) -> None:
     run.add_argument(
         "--only", type=values.instrumentations, metavar="NAMES", help="instrument these, commas between (default: all)"
     )
-    run.add_argument("--quiet", action="store_true", help="do not say what is traced and where spans go")
+    said = run.add_mutually_exclusive_group()
+    said.add_argument("--quiet", action="store_true", help="do not say where spans go")
+    said.add_argument("--verbose", action="store_true", help="say which libraries are traced, in a line for each")
     run.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
