@@ -8,10 +8,13 @@ FASTTRACE_BUILD_DEBUG=1          no optimisation, assertions; flags from FASTTRA
 
 import gzip
 import os
+import re
 import sys
 import tarfile
 import time
+import tomllib
 from glob import glob
+from pathlib import Path
 from zlib import crc32
 
 from setuptools import Extension, setup
@@ -38,6 +41,22 @@ WAYS_OUT = (
     "Either install a C compiler and the headers of this Python (Debian: apt install gcc python3-dev), or build the "
     "slow, pure-Python package on purpose with FASTTRACE_BUILD=pure."
 )
+
+
+def description():
+    """README.md; with a repository in pyproject.toml, what it points at is there, since an index has only the text."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    repository = project.get("urls", {}).get("Repository", "").rstrip("/")
+    if not repository:
+        return text
+    version = re.search(r'__version__ = "(.+)"', Path("src/fasttrace/_version.py").read_text(encoding="utf-8"))[1]
+
+    def absolute(link):
+        kind = "raw" if link["target"].endswith((".png", ".svg")) else "blob"
+        return f"{link['before']}{repository}/{kind}/v{version}/{link['target']}"
+
+    return re.sub(r'(?P<before>\]\(|src="|srcset=")(?!https?:|#)(?P<target>[^)"]+)', absolute, text)
 
 
 class Sources(sdist):
@@ -153,6 +172,8 @@ if build not in ("cython", "pure"):
 pure = build == "pure"
 os.umask(0o022)  # wheels carry the modes of the files that were built
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     options={
         "build": {"build_base": build_folder() if not pure else "build/pure"},
         # Not with MSVC, whose object sets itself up in its first call, which threads would share.

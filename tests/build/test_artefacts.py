@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
+from building import copy_of
 
 ROOT = Path(__file__).parents[2]
 CORE = "fasttrace/_core/_cython"
@@ -163,6 +167,45 @@ def test_an_sdist_that_tells_who_packed_it_is_refused(sdist_archive: Path, tmp_p
     assert "has an owner" in run.stderr
 
 
+README_LINKS = re.compile(r'(?:\]\(|src="|srcset=")([^)"]+)')
+
+
+@pytest.fixture(scope="session")
+def with_a_repository(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources after somebody has said where the repository is."""
+    folder = copy_of(sdist, tmp_path_factory)
+    project = (folder / "pyproject.toml").read_text()
+    urls = '[project.urls]\nRepository = "https://forge.test/us/fasttrace/"\n\n[project.optional-dependencies]'
+    (folder / "pyproject.toml").write_text(project.replace("[project.optional-dependencies]", urls))
+    return folder
+
+
+def test_with_a_repository_every_link_of_the_description_leads_there(with_a_repository: Path, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)],
+        cwd=with_a_repository, env={**os.environ, "FASTTRACE_BUILD": "pure"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    metadata = BytesParser().parsebytes((tmp_path / "fasttrace.egg-info" / "PKG-INFO").read_bytes())
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    links = README_LINKS.findall(metadata.get_payload())
+    at = f"https://forge.test/us/fasttrace/%s/v{metadata['Version']}/"
+    wanted = README_LINKS.findall((ROOT / "README.md").read_text())
+    assert [link.removeprefix(at % "blob").removeprefix(at % "raw") for link in links] == wanted
+    assert at % "raw" + "docs/images/show.svg" in links
+    assert at % "blob" + "docs/library.md" in links
+    for target in wanted:
+        assert target.startswith("https://") or (ROOT / target.partition("#")[0]).exists(), target
+
+
+def test_a_description_with_links_into_nowhere_is_refused(with_a_repository: Path, sdist_archive: Path) -> None:
+    command = [sys.executable, str(with_a_repository / "scripts/check-artefacts"), "--tag", "v0", str(sdist_archive)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "its description has links that no index can follow: docs/images/show.svg, " in run.stderr
+    assert "has no repository" not in run.stderr
+
+
 def test_a_release_is_everything_under_the_tag_of_its_version(sdist_archive: Path, wheel: Path) -> None:
     run = check("--release", "--tag", "v9.9.9", sdist_archive, wheel)
     assert run.returncode == 1
@@ -172,3 +215,4 @@ def test_a_release_is_everything_under_the_tag_of_its_version(sdist_archive: Pat
     assert run.stderr.count("the release has no ") == len(identifiers) + 1  # all the wheels, and the pure one
     assert f"{wheel.name} is not of the release" in run.stderr  # not repaired: nothing to be had from an index
     assert f"{sdist_archive.name} is not" not in run.stderr
+    assert "pyproject.toml has no repository" in run.stderr
