@@ -181,6 +181,20 @@ def test_the_libraries_that_are_installed_and_not_left_out_are_named(
 # --- settings
 
 
+def test_values_are_shown_with_their_units(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTTRACE_MAX_CPU_RATIO", "3%")
+    monkeypatch.setenv("FASTTRACE_MAX_BATCH_BYTES", "1000")
+    report = examined(capsys, "--offline")[1]
+    shown = {
+        "max_cpu_ratio": "3% (FASTTRACE_MAX_CPU_RATIO)",
+        "max_batch_bytes": "1,000 bytes (FASTTRACE_MAX_BATCH_BYTES)",
+        "max_queue_bytes": "16 MiB (default)",
+        "spool_max_age": "7 d (default)",
+        "exit_timeout": "1 s (default)",
+    }
+    assert {name: finding(report, "settings", name)["text"] for name in shown} == shown
+
+
 def test_every_bad_variable_is_told_as_configure_would(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

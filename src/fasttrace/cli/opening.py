@@ -45,5 +45,5 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 def say_nothing_found(index: Index, query: str) -> None:
     """Say on standard error that there is nothing to show, and what to do about it."""
     what = f"nothing matches {query!r}" if query else "no traces"
-    hint = "" if query else "; `fasttrace demo` makes some"
+    hint = "" if query else "; `fasttrace demo` makes some, `fasttrace run -- COMMAND` traces a program"
     print(f"fasttrace: {what} in {index.label}{hint}", file=sys.stderr)

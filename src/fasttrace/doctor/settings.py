@@ -139,7 +139,10 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value)) or "none"
     if isinstance(value, int):
-        return f"{value:,} bytes" if name.endswith("_bytes") else f"{value:,}"
+        whole = name.endswith("_bytes") and value % (1 << 20) == 0
+        return f"{value >> 20:,} MiB" if whole else f"{value:,} bytes" if name.endswith("_bytes") else f"{value:,}"
     if isinstance(value, float):
-        return f"{value:g} s"
+        if name == "max_cpu_ratio":
+            return f"{value * 100:g}%"
+        return f"{value / 86400:g} d" if value >= 86400 and value % 3600 == 0 else f"{value:g} s"
     return "not set" if value is None else str(value)

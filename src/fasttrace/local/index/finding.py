@@ -38,8 +38,8 @@ def resolve(database: sqlite3.Connection, which: str, label: str) -> str:
             return str(row[0].hex())
     if not database.execute("SELECT 1 FROM trace LIMIT 1").fetchone():
         raise TraceNotFound(
-            f"no traces in {label}: run `fasttrace demo`, or an application that calls "
-            "fasttrace.configure(); --spool names another directory"
+            f"no traces in {label}: `fasttrace demo` makes some, `fasttrace run -- COMMAND` traces a program; "
+            "--spool names another directory"
         )
     prefix = which.lower()
     if not is_trace_name(prefix) or order is not None:
