@@ -150,7 +150,9 @@ def test_show_of_what_is_not_there_is_one_line(
 
 def test_show_from_an_empty_spool_says_how_to_fill_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "slow", "--spool", str(tmp_path)]) == 1
-    assert "run `fasttrace demo`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "`fasttrace demo` makes some" in said
+    assert "`fasttrace run -- COMMAND`" in said
 
 
 def test_batch_that_can_t_be_read_is_left_out_and_said(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
