@@ -206,6 +206,15 @@ def test_terms_on_the_whole_trace(tmp_path: object) -> None:
             assert index.page(parse(f"-{query}"))[0] == [], query
 
 
+def test_limits_beyond_any_time_and_any_count_are_limits_like_others(tmp_path: object) -> None:
+    put(tmp_path, traces.checkout())
+    with Index(str(tmp_path)) as index:
+        index.refresh()
+        for query in ("age<999999999999999999h", "age=1s..999999999999999999h", "trace.dur<999999999999999999h",
+                      "trace.start>999999999d", "trace.start=999999999d..", "dur=1ns..999999999999999999h"):  # fmt: skip
+            assert len(index.page(parse(query))[0]) == 1, query
+
+
 def test_spans_that_share_an_id_are_told_apart(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fasttrace.local.index.intern.MAX_VALUES", 0)
     put(tmp_path, [span(1, 0, 0, 10, "call", user="anna"), span(1, 0, 2, 8, "serve", user="bert")])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fasttrace.local.bars import Axis, format_tick, share_bar
-from fasttrace.local.text import clean, format_duration, format_percent, plural, to_ascii
+from fasttrace.local.text import clean, format_duration, format_percent, named, plural, to_ascii
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,23 @@ def test_shares_are_whole_percents(part: int, whole: int, text: str) -> None:
 
 @given(st.text())
 def test_foreign_text_cannot_move_the_cursor(text: str) -> None:
-    assert clean(text).isprintable()
+    assert clean(text).replace("\u200c", "").replace("\u200d", "").isprintable()
     assert to_ascii(clean(text)).isascii()
     assert len(clean(text)) == len(text)
 
 
 def test_escape_sequences_and_direction_overrides_are_inert() -> None:
     assert clean("a\x1b[31mb\u202ec\r\nd") == "a\ufffd[31mb\ufffdc  d"
+
+
+def test_what_is_written_with_joiners_stays_as_it_is() -> None:
+    for text in ("نمی\u200cخواهم", "क्\u200dष", "\U0001f468\u200d\U0001f469\u200d\U0001f467"):
+        assert clean(text) == text
+
+
+def test_a_long_name_does_not_bury_its_sentence() -> None:
+    assert named("GET /orders\n") == "`GET /orders `"
+    assert named("x" * 80) == f"`{'x' * 80}`" and named("x" * 81) == f"`{'x' * 79}…`"
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(10, 150))

@@ -38,11 +38,25 @@ def format_percent(part: float, whole: float) -> str:
     return "<1 %" if percent < 0.5 else f"{percent:.0f} %"
 
 
+# Persian, Indic scripts and families of emoji are written with them; they move nothing.
+JOINERS = "\u200c\u200d"
+# A name in a sentence is cut where the sentence would be lost behind it.
+MAX_NAME = 80
+
+
 def clean(text: str) -> str:
     """Text on one line without control, formatting or direction-changing characters: inert in a terminal."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in text)
+    return "".join(
+        char if char.isprintable() or char in JOINERS else " " if char.isspace() else "\ufffd" for char in text
+    )
+
+
+def named(text: str) -> str:
+    """A name as a sentence has it: inert, between backticks, at most 80 characters."""
+    text = clean(text)
+    return f"`{text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + '…'}`"
 
 
 def to_ascii(text: str) -> str:

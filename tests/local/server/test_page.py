@@ -82,9 +82,13 @@ def test_traces_are_listed_searched_and_paged(shop: Any) -> None:
         ("/api/routes", {"q": "status=503"}, 400, "code=503"),
         ("/api/traces", {"limit": "many"}, 400, "limit='many': use a whole number from 1 to 500"),
         ("/api/traces", {"limit": "501"}, 400, "from 1 to 500"),
+        ("/api/traces", {"limit": "000000001000000"}, 400, "from 1 to 500"),
+        ("/api/timeline", {"buckets": "000000001" + "0" * 5000}, 400, "from 1 to 200"),
         ("/api/traces", {"before": "nonsense"}, 400, ""),
         ("/api/trace/ffffffffffffffffffffffffffffffff", {}, 404, "no trace"),
         ("/api/trace/%00", {}, 404, ""),
+        ("/api/trace/" + "z" * 32, {}, 404, "no trace"),
+        ("/api/trace/" + "g" * 32 + "/diagnosis", {}, 404, "no trace"),
         ("/api/compare", {"a": "slow", "b": "xyz"}, 404, "xyz"),
         ("/api/nothing", {}, 404, ""),
     ],
@@ -116,7 +120,8 @@ def test_a_trace_comes_in_columns_and_its_spans_one_by_one(shop: Any) -> None:
     span = server.get(f"/api/trace/{ids['slow']}/span/2")
     assert (span["span_id"], span["message"], span["row"]) == (ids["error_span"], "no stock left", 2)
     assert span["resource"]["service.name"] == "inventory"
-    assert server.client.get(f"/api/trace/{ids['slow']}/span/15").status_code == 404
+    for row in ("15", "-1", "two", "9" * 5000):
+        assert server.client.get(f"/api/trace/{ids['slow']}/span/{row}").status_code == 404
     (event,) = server.get(f"/api/trace/{ids['slow']}/events")["events"]
     assert (event["row"], event["attributes"]["log.message"]) == (2, "pool exhausted")
 

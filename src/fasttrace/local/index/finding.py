@@ -72,12 +72,16 @@ def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: s
 
 def count(database: sqlite3.Connection, trace_id: str) -> int:
     """How many spans of a trace are indexed."""
-    try:
-        wanted = bytes.fromhex(trace_id)
-    except ValueError:
-        return 0
-    row = database.execute("SELECT spans FROM trace WHERE trace_id = ?", (wanted,)).fetchone()
+    row = database.execute("SELECT spans FROM trace WHERE trace_id = ?", (_stored(trace_id),)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _stored(trace_id: str) -> bytes:
+    """A whole id as the index has it; no trace's for what is none."""
+    try:
+        return bytes.fromhex(trace_id) if len(trace_id) == 32 else b""
+    except ValueError:
+        return b""
 
 
 def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> Iterator[SpanData]:
@@ -85,7 +89,7 @@ def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str])
     database.execute("DELETE FROM touched")
     database.executemany(
         "INSERT OR IGNORE INTO touched SELECT id FROM trace WHERE trace_id = ?",
-        ((bytes.fromhex(trace_id),) for trace_id in trace_ids if len(trace_id) == 32),
+        ((_stored(trace_id),) for trace_id in trace_ids),
     )
     places: dict[str, list[tuple[int, int]]] = {}
     for name, start, stop in database.execute(

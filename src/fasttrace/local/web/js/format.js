@@ -91,5 +91,6 @@ export function ticks(from, to, wanted) {
 export const quoted = (value) =>
   /^[\w.\/:@%+-]+$/.test(value) ? value : `"${String(value).replace(/["\\]/g, "\\$&")}"`;
 
-// A name on one line: without control, formatting or direction-changing characters, as in the terminal.
-export const clean = (text) => text.replace(/\s/g, " ").replace(/\p{C}/gu, "\uFFFD");
+// A name on one line: without control, formatting or direction-changing characters, as in the terminal. Persian, Indic
+// scripts and families of emoji are written with joiners, which stay.
+export const clean = (text) => text.replace(/\s/g, " ").replace(/(?![\u200C\u200D])\p{C}/gu, "\uFFFD");
