@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fasttrace.local.index import reader
 
 WEB = Path(str(files("fasttrace.local").joinpath("web")))
 
@@ -130,6 +133,15 @@ def test_numbers_that_json_or_browsers_do_not_have_arrive_as_text(shop: Any) -> 
     server, ids = shop
     attributes = server.get(f"/api/trace/{ids['hostile']}/span/0")["attributes"]
     assert (attributes["n"], attributes["big"]) == ("nan", str(2**60 + 1))
+
+
+def test_an_index_that_can_not_be_asked_is_no_fault_of_the_request(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(reader, "page", full)
+    answer = shop[0].client.get("/api/traces")
+    assert answer.status_code == 503 and "make room, or delete it" in answer.json()["error"]
 
 
 def test_the_other_views_are_answered(shop: Any) -> None:

@@ -64,7 +64,7 @@ def resolve(database: sqlite3.Connection, which: str, label: str) -> str:
 
 def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: str) -> Trace:
     """A trace from the bytes of its segments. Raises TraceNotFound."""
-    spans = list(spans_of(database, directory, {trace_id}))
+    spans = spans_of(database, directory, {trace_id})
     if not spans:
         raise TraceNotFound(f"no trace {trace_id} in {label}: `fasttrace ls` lists what is there")
     return Trace(spans)
@@ -84,7 +84,7 @@ def _stored(trace_id: str) -> bytes:
         return b""
 
 
-def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> Iterator[SpanData]:
+def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> list[SpanData]:
     """The spans of these traces, segment by segment in the order in which they were written."""
     database.execute("DELETE FROM touched")
     database.executemany(
@@ -97,11 +97,12 @@ def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str])
         "(SELECT s.frame FROM touched CROSS JOIN span s ON s.trace = touched.id) ORDER BY g.name, f.start"
     ).fetchall():
         places.setdefault(name, []).append((start, stop))
+    found: list[SpanData] = []
     for name, frames in places.items():
         for request in _frames(os.path.join(directory, name), frames):
             with suppress(DecodeError):
-                spans = decode.decode_request(request)
-                yield from (span for span in spans if span.trace_id in trace_ids)
+                found += (span for span in decode.decode_request(request) if span.trace_id in trace_ids)
+    return found
 
 
 def _frames(path: str, frames: list[tuple[int, int]]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from fasttrace.errors import FasttraceError
 from fasttrace.local import api, plain, trace_data
-from fasttrace.local.index import Index, TraceNotFound
+from fasttrace.local.index import Index, IndexUnusable, TraceNotFound
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import SearchError
 from fasttrace.local.server.live import live
@@ -172,6 +172,8 @@ def _answer(function: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             found = await function(request)
         except TraceNotFound as error:
             return _failure(404, error)
+        except IndexUnusable as error:
+            return _failure(503, error)
         except FasttraceError as error:
             return _failure(400, error)
         body = found if isinstance(found, bytes) else await asyncio.to_thread(plain.dump, found)
