@@ -58,6 +58,24 @@ def test_a_long_name_leaves_the_figures_in_sight(watched: Any, ids: dict[str, st
     assert found["x"] + found["width"] <= room["x"] + room["width"] + 1
 
 
+def test_long_names_are_compared_without_widening_the_page(watched: Any, ids: dict[str, str]) -> None:
+    page = watched.open(f"#/compare/{ids['deep']}/{ids['long']}")
+    page.wait_for_selector(".versus .card")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert box(page, "table")["y"] < 400
+    heading = page.locator("th:has-text('Change')").first.bounding_box()
+    assert heading["x"] + heading["width"] < 1440
+
+
+def test_help_shows_its_beginning(watched: Any) -> None:
+    watched.page.set_viewport_size({"width": 1280, "height": 800})
+    page = watched.open("")
+    page.wait_for_selector("a.trace")
+    watched.press("?")
+    page.wait_for_selector("dialog.help[open]")
+    assert page.evaluate("document.querySelector('dialog.help').scrollTop") == 0
+
+
 def test_names_keep_their_joiners_and_nothing_else_that_is_not_seen(watched: Any, ids: dict[str, str]) -> None:
     page = watched.open(f"#/trace/{ids['long']}")
     page.wait_for_selector(".row >> nth=2")
