@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from hashlib import sha256
@@ -171,6 +172,21 @@ def test_what_is_written_meanwhile_is_told_to_open_pages(start: Callable[..., An
         second = json.loads(next(line for line in lines if line.startswith("data: ")).removeprefix("data: "))
     assert second["version"] > first["version"]
     assert server.get("/api/traces")["traces"][0]["name"] == "one more"
+
+
+def test_open_pages_are_told_that_the_store_is_gone(start: Callable[..., Any]) -> None:
+    from viewer_seed import Shop
+
+    server = start()
+    writer = Shop(server.spool)
+    writer.span("shop", "work", None, 0, 1)
+    writer.close()
+    server.wait_for(lambda: server.get("/api/traces")["traces"])
+    readers = server.app.state.readers
+    told = server.wait_for(lambda: readers.version)
+    shutil.rmtree(server.spool)
+    server.wait_for(lambda: readers.version > told)
+    assert server.get("/api/traces")["traces"] == []
 
 
 def test_a_trace_is_decoded_again_only_when_spans_of_it_have_come(
