@@ -67,6 +67,12 @@ def test_long_names_are_compared_without_widening_the_page(watched: Any, ids: di
     assert heading["x"] + heading["width"] < 1440
 
 
+def test_a_mistyped_attribute_is_told_from_one_without_traces(watched: Any) -> None:
+    page = watched.open("#/traces?q=http.rout%3D%2Forders")
+    page.wait_for_selector(".nothing")
+    assert "No span has an attribute http.rout: did you mean http.route?" in page.locator(".nothing").inner_text()
+
+
 def test_help_shows_its_beginning(watched: Any) -> None:
     watched.page.set_viewport_size({"width": 1280, "height": 800})
     page = watched.open("")

@@ -16,7 +16,7 @@ from spools import put
 
 from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.local.index import Index
-from fasttrace.local.search import SearchError, parse, time_asked
+from fasttrace.local.search import SearchError, hint, parse, time_asked
 
 
 def names(spans: list[SpanData], query: str) -> list[str]:
@@ -227,6 +227,20 @@ def test_spans_that_share_an_id_are_told_apart(tmp_path: object, monkeypatch: py
             ("name=serve user~anna", 0),
         ):
             assert len(index.page(parse(query))[0]) == found, query
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("http.rout=/x", "no span has an attribute http.rout: did you mean http.route?"),
+        ('"order id"=5 service=shop', "no span has an attribute order id: did you mean order.id?"),
+        ("zebra>5", "no span has an attribute zebra"),
+        ("http.route=/none -zebra=5 word dur>1s", ""),
+        ("", ""),
+    ],
+)
+def test_an_attribute_that_no_span_has_is_named(query: str, said: str) -> None:
+    assert hint(parse(query), {"http.route", "order.id", "url.full"}) == said
 
 
 SECOND = 10**9

@@ -22,7 +22,7 @@ from fasttrace.local.index.finding import TraceNotFound, is_trace_name
 from fasttrace.local.index.reader import Entry, Listed
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
-from fasttrace.local.search import Query, parse
+from fasttrace.local.search import Query, hint, parse
 from fasttrace.local.store import Store
 
 Found = TypeVar("Found")
@@ -122,6 +122,10 @@ class Index:
     ) -> tuple[list[Listed], str | None, int | None]:
         """Traces, ``newest`` or ``slowest`` first, the cursor of the next page, how many match if that is known."""
         return self._ask(reader.page, query, limit, before, order)
+
+    def hint(self, query: Query) -> str:
+        """What may be wrong with a query that matches nothing; "" for no idea."""
+        return hint(query, self._ask(reader.keys))
 
     def trace(self, trace_id: str) -> Trace:
         """One trace whole, by its full id. Raises TraceNotFound."""

@@ -206,6 +206,11 @@ def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
     ]
 
 
+def keys(database: sqlite3.Connection) -> set[str]:
+    """The keys of all attributes."""
+    return {name for (name,) in database.execute("SELECT name FROM key")}
+
+
 def unreadable(database: sqlite3.Connection) -> int:
     """How many batches could not be decoded."""
     return int(database.execute("SELECT total(unreadable) FROM segment").fetchone()[0])
