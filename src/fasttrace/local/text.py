@@ -6,13 +6,17 @@ _UNITS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000))
 
 
 def format_duration(ns: int) -> str:
-    """Nanoseconds as three significant digits and a unit (``1.71 s``), at most 7 characters up to a day.
+    """Nanoseconds as three significant digits and a unit (``1.71 s``), at most 7 characters of what 64 bits hold.
 
-    From two minutes on: ``2m 05s``, from a hundred minutes on ``1h 40m``.
+    From two minutes on: ``2m 05s``, from a hundred minutes on ``1h 40m``, of hours ``4d 04h``, of days ``20787d``.
     """
     if ns < 0:
         return "-" + format_duration(-ns)
     seconds = ns / 1e9
+    if seconds >= 100 * 86400:
+        return f"{int(seconds // 86400)}d"
+    if seconds >= 100 * 3600:
+        return f"{int(seconds // 86400)}d {int(seconds % 86400 // 3600):02d}h"
     if seconds >= 6000:
         return f"{int(seconds // 3600)}h {int(seconds % 3600 // 60):02d}m"
     if seconds >= 120:
