@@ -73,6 +73,30 @@ def test_a_mistyped_attribute_is_told_from_one_without_traces(watched: Any) -> N
     assert "No span has an attribute http.rout: did you mean http.route?" in page.locator(".nothing").inner_text()
 
 
+CUT_SHORT = """async (aborted) => {
+  const { get } = await import("/js/api.js");
+  const whole = window.fetch, stop = new AbortController();
+  window.fetch = async () => {
+    if (aborted) stop.abort();
+    return new Response('{"half": ');
+  };
+  try {
+    return JSON.stringify(await get("health", {}, stop.signal));
+  } catch (error) {
+    return error.name === "AbortError" ? error.name : error.message;
+  } finally {
+    window.fetch = whole;
+  }
+}"""
+
+
+@pytest.mark.parametrize(("aborted", "said"), [(True, "AbortError"), (False, "HTTP 200")])
+def test_half_an_answer_is_none(watched: Any, aborted: bool, said: str) -> None:
+    page = watched.open("#/health")
+    page.wait_for_selector(".health")
+    assert page.evaluate(CUT_SHORT, aborted) == said
+
+
 def test_help_shows_its_beginning(watched: Any) -> None:
     watched.page.set_viewport_size({"width": 1280, "height": 800})
     page = watched.open("")
