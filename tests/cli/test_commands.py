@@ -73,6 +73,11 @@ def test_ls_takes_a_search(spool: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert [trace["name"] for trace in listed(capsys, "--spool", str(spool), *query)] == found
     assert main(["ls", "--spool", str(spool), "service=none"]) == 0
     assert "nothing matches 'service=none'" in capsys.readouterr().err
+    assert main(["ls", "--spool", str(spool), "http.response.status=503"]) == 0
+    assert (
+        "no span has an attribute http.response.status: did you mean http.response.status_code?\n"
+        in capsys.readouterr().err
+    )
     assert main(["ls", "--spool", str(spool), "dur>5"]) == 1
     assert "'5' has no unit: use ns, us, ms, s, m or h" in capsys.readouterr().err
 

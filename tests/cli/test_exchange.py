@@ -118,6 +118,8 @@ def test_export_of_nothing_says_so_and_leaves_no_file(
 ) -> None:
     assert main(["export", *argv, "-o", str(tmp_path / "x.jsonl"), "--spool", str(spool)]) == 1
     assert said in capsys.readouterr().err
+    assert main(["export", "-o", str(tmp_path / "no folder" / "x.jsonl"), "--spool", str(spool)]) == 1
+    assert f"{tmp_path / 'no folder' / 'x.jsonl'} can't be written: No such file" in capsys.readouterr().err
     assert not list(tmp_path.glob("x.*"))
 
 

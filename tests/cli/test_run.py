@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -210,6 +211,19 @@ def test_options_are_the_environment_of_all_below(runner: Runner) -> None:
     ran = runner.run("--only", "htpx", "--", "true")
     assert ran.returncode == 2
     assert "use all, none, or names of" in ran.stderr
+
+
+def test_two_runs_are_compared_by_their_names(runner: Runner) -> None:
+    runner.environment["OTEL_RESOURCE_ATTRIBUTES"] = "service.version=1.4"
+    for name in ("before", "after, 2"):
+        assert runner.run("--name", name, "--service", "shop", "python", "-c", SPAN).returncode == 0
+    resources = [span.resource for span in runner.spans(2)]
+    assert {resource["fasttrace.run"] for resource in resources} == {"before", "after, 2"}
+    assert {resource["service.version"] for resource in resources} == {"1.4"}
+    sides = ("fasttrace.run=before", 'fasttrace.run="after, 2"')
+    compared = runner.run("diff", "--json", *sides, prefix=[*FASTTRACE[:-1]])
+    found = json.loads(compared.stdout)
+    assert (found["a"]["traces"], found["b"]["traces"]) == (1, 1)
 
 
 def test_a_mistyped_command_is_answered_with_the_right_one(runner: Runner) -> None:

@@ -53,7 +53,8 @@ def test_traces_are_listed_by_pages(index: Index) -> None:
     assert rest["next"] is None
     found = api.traces(index, "service=payments")
     assert [row["name"] for row in found["traces"]] == ["POST /checkout"]
-    assert found["total_matching"] == 1
+    assert (found["total_matching"], found["hint"]) == (1, "")
+    assert api.traces(index, "nothing.such=5")["hint"] == "no span has an attribute nothing.such"
     assert api.traces(index, order="slowest", limit=1)["traces"][0]["name"] == "POST /checkout"
     with pytest.raises(SearchError):
         api.traces(index, "dur>5")

@@ -8,8 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sample_traces as traces
@@ -20,7 +22,7 @@ from spools import otlp, put
 
 from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.export import SpoolExporter, segments
-from fasttrace.local.index import Index, TraceNotFound, database
+from fasttrace.local.index import Index, IndexUnusable, TraceNotFound, database, reader
 from fasttrace.local.model import group_traces
 from fasttrace.local.search import parse
 from fasttrace.local.store import Summary
@@ -135,6 +137,56 @@ def test_damaged_index_is_made_anew(tmp_path: Path, garbage: bytes | None) -> No
     with Index(tmp_path) as index:
         index.refresh()
         assert len(listed(index)) == 299
+
+
+QUESTIONS: dict[str, Callable[[Index], Any]] = {
+    "page": lambda index: index.page(parse("user=anna"))[0],
+    "trace": lambda index: index.find("slow").trace_id,
+    "count": lambda index: index.span_count(index.resolve("last")),
+    "spans": lambda index: [span.name for span in index.spans({f"{7:032x}"})],
+    "matching": lambda index: index.matching(EVERYTHING),
+    "durations": lambda index: index.durations(EVERYTHING),
+    "period": lambda index: index.period(EVERYTHING),
+    "services": lambda index: index.services(),
+    "entries": lambda index: index.entries(EVERYTHING),
+    "health": lambda index: {**index.health(), "index_bytes": 0},
+}
+
+
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_damage_that_a_question_meets_is_cured_and_the_question_answered(tmp_path: Path, asked: str) -> None:
+    put(tmp_path, traces.checkout(), one(7, "lonely", user="anna"))
+    ask = QUESTIONS[asked]
+    with Index(tmp_path) as index:
+        index.refresh()
+        wanted = ask(index)
+    with closing(sqlite3.connect(tmp_path / database.NAME)) as raw:
+        pages = raw.execute(
+            "SELECT rootpage FROM sqlite_master WHERE tbl_name IN ('trace', 'span', 'posting', 'shape', 'entry')"
+        ).fetchall()
+        (size,) = raw.execute("PRAGMA page_size").fetchone()
+    with open(tmp_path / database.NAME, "r+b") as file:
+        for (page,) in pages:
+            file.seek((page - 1) * size)
+            file.write(b"\xa5" * size)
+    with Index(tmp_path) as index, Index(tmp_path) as other:
+        assert index.refresh() == 0  # nothing new: it does not come by
+        assert ask(index) == wanted
+        other.refresh()
+        assert ask(other) == wanted
+
+
+def test_index_that_stays_unusable_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, one(1))
+    with Index(tmp_path) as index:
+        index.refresh()
+
+        def full(*_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(reader, "page", full)
+        with pytest.raises(IndexUnusable, match=r"disk is full.*make room, or delete it, nothing is lost"):
+            listed(index)
 
 
 def test_index_may_be_deleted_while_it_is_open(tmp_path: Path) -> None:

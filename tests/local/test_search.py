@@ -16,7 +16,7 @@ from spools import put
 
 from fasttrace._core.types import SpanData, SpanKind
 from fasttrace.local.index import Index
-from fasttrace.local.search import SearchError, parse, time_asked
+from fasttrace.local.search import SearchError, hint, parse, time_asked
 
 
 def names(spans: list[SpanData], query: str) -> list[str]:
@@ -206,6 +206,15 @@ def test_terms_on_the_whole_trace(tmp_path: object) -> None:
             assert index.page(parse(f"-{query}"))[0] == [], query
 
 
+def test_limits_beyond_any_time_and_any_count_are_limits_like_others(tmp_path: object) -> None:
+    put(tmp_path, traces.checkout())
+    with Index(str(tmp_path)) as index:
+        index.refresh()
+        for query in ("age<999999999999999999h", "age=1s..999999999999999999h", "trace.dur<999999999999999999h",
+                      "trace.start>999999999d", "trace.start=999999999d..", "dur=1ns..999999999999999999h"):  # fmt: skip
+            assert len(index.page(parse(query))[0]) == 1, query
+
+
 def test_spans_that_share_an_id_are_told_apart(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fasttrace.local.index.intern.MAX_VALUES", 0)
     put(tmp_path, [span(1, 0, 0, 10, "call", user="anna"), span(1, 0, 2, 8, "serve", user="bert")])
@@ -218,6 +227,20 @@ def test_spans_that_share_an_id_are_told_apart(tmp_path: object, monkeypatch: py
             ("name=serve user~anna", 0),
         ):
             assert len(index.page(parse(query))[0]) == found, query
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("http.rout=/x", "no span has an attribute http.rout: did you mean http.route?"),
+        ('"order id"=5 service=shop', "no span has an attribute order id: did you mean order.id?"),
+        ("zebra>5", "no span has an attribute zebra"),
+        ("http.route=/none -zebra=5 word dur>1s", ""),
+        ("", ""),
+    ],
+)
+def test_an_attribute_that_no_span_has_is_named(query: str, said: str) -> None:
+    assert hint(parse(query), {"http.route", "order.id", "url.full"}) == said
 
 
 SECOND = 10**9

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fasttrace.local.bars import Axis, format_tick, share_bar
-from fasttrace.local.text import clean, format_duration, format_percent, plural, to_ascii
+from fasttrace.local.text import clean, format_duration, format_percent, named, plural, to_ascii
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,10 @@ from fasttrace.local.text import clean, format_duration, format_percent, plural,
         (125_000_000_000, "2m 05s"),
         (5_999_000_000_000, "99m 59s"),
         (6_000_000_000_000, "1h 40m"),
+        (359_999_000_000_000, "99h 59m"),
+        (360_000_000_000_000, "4d 04h"),
+        (100 * 86_400 * 10**9 - 10**9, "99d 23h"),
+        (1_796_000_000 * 10**9, "20787d"),
         (-3_000_000, "-3.00 ms"),
     ],
 )
@@ -33,8 +37,8 @@ def test_durations_have_three_digits_and_a_unit(ns: int, text: str) -> None:
     assert format_duration(ns) == text
 
 
-@given(st.integers(0, 86_400 * 10**9))
-def test_durations_of_up_to_a_day_fit_the_column(ns: int) -> None:
+@given(st.integers(0, 2**64))
+def test_durations_fit_the_column(ns: int) -> None:
     assert len(format_duration(ns)) <= 7
 
 
@@ -47,13 +51,23 @@ def test_shares_are_whole_percents(part: int, whole: int, text: str) -> None:
 
 @given(st.text())
 def test_foreign_text_cannot_move_the_cursor(text: str) -> None:
-    assert clean(text).isprintable()
+    assert clean(text).replace("\u200c", "").replace("\u200d", "").isprintable()
     assert to_ascii(clean(text)).isascii()
     assert len(clean(text)) == len(text)
 
 
 def test_escape_sequences_and_direction_overrides_are_inert() -> None:
     assert clean("a\x1b[31mb\u202ec\r\nd") == "a\ufffd[31mb\ufffdc  d"
+
+
+def test_what_is_written_with_joiners_stays_as_it_is() -> None:
+    for text in ("نمی\u200cخواهم", "क्\u200dष", "\U0001f468\u200d\U0001f469\u200d\U0001f467"):
+        assert clean(text) == text
+
+
+def test_a_long_name_does_not_bury_its_sentence() -> None:
+    assert named("GET /orders\n") == "`GET /orders `"
+    assert named("x" * 80) == f"`{'x' * 80}`" and named("x" * 81) == f"`{'x' * 79}…`"
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(10, 150))

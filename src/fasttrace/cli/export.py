@@ -78,7 +78,10 @@ def _traces(index: Index, trace_ids: list[str], advance: Advance) -> Iterator[li
 def _write(path: str, pieces: Iterator[bytes]) -> None:
     """Write a file, mode 0600, which has its name once it is whole."""
     temporary = f"{path}.{os.getpid()}.part"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as error:
+        raise FasttraceError(f"{path} can't be written: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "wb") as plain:
             if path.endswith(".gz"):

@@ -25,13 +25,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     from fasttrace.local.listing import render_list
     from fasttrace.local.terminal import pen_for, print_lines
+    from fasttrace.local.text import plural
 
     rows, following, total = index.page(parse(query), arguments.limit, order=order)
     print_lines(render_list(rows if arguments.slow else rows[::-1], pen_for(sys.stdout)))
     if not rows:
         say_nothing_found(index, query)
     elif following:
-        of = f" of {total:,}" if total is not None else ""
-        print(f"{len(rows):,}{of} traces in {index.label}; --limit shows more", file=sys.stderr)
+        of = f"{len(rows):,} of {total:,} traces" if total is not None else plural(len(rows), "trace")
+        print(f"{of} in {index.label}; --limit shows more", file=sys.stderr)
     losses.tell()
     return 0

@@ -44,6 +44,9 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
 def say_nothing_found(index: Index, query: str) -> None:
     """Say on standard error that there is nothing to show, and what to do about it."""
+    from fasttrace.local.search import parse
+
     what = f"nothing matches {query!r}" if query else "no traces"
-    hint = "" if query else "; `fasttrace demo` makes some, `fasttrace run -- COMMAND` traces a program"
-    print(f"fasttrace: {what} in {index.label}{hint}", file=sys.stderr)
+    ways = "`fasttrace demo` makes some, `fasttrace run -- COMMAND` traces a program"
+    hint = index.hint(parse(query)) if query else ways
+    print(f"fasttrace: {what} in {index.label}{'; ' if hint else ''}{hint}", file=sys.stderr)

@@ -13,10 +13,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import NoReturn
+from urllib.parse import quote
 
 from fasttrace.export import spool
 from fasttrace.integrations import _startup
 
+# The resource attribute that names a run, for searches and comparisons.
+RUN = "fasttrace.run"
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
@@ -59,6 +62,10 @@ def _environment(arguments: argparse.Namespace, environ: Mapping[str, str]) -> d
         found[_startup.ANNOUNCE] = "verbose" if arguments.verbose else "all"
     if arguments.service:
         found["FASTTRACE_SERVICE_NAME"] = arguments.service
+    if arguments.name:
+        others = found.get("OTEL_RESOURCE_ATTRIBUTES", "").strip()
+        own = f"{RUN}={quote(arguments.name, safe='')}"
+        found["OTEL_RESOURCE_ATTRIBUTES"] = f"{others},{own}" if others else own
     if arguments.only:
         found["FASTTRACE_INSTRUMENT"] = arguments.only
     if arguments.spool:

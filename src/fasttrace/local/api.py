@@ -26,10 +26,13 @@ def traces(
 ) -> dict[str, Any]:
     """Traces with a matching span, the newest (or ``order="slowest"``) first; ``next`` goes in as ``before``.
 
-    ``total_matching`` is None where counting would take longer than the page itself.
+    ``total_matching`` is None where counting would take longer than the page itself. ``hint`` says what may be wrong
+    with a search that finds nothing, if that can be told.
     """
-    rows, following, total = index.page(parse(query), limit, before, order)
-    return {"traces": [listed(row) for row in rows], "next": following, "total_matching": total}
+    parsed = parse(query)
+    rows, following, total = index.page(parsed, limit, before, order)
+    said = "" if rows or before else index.hint(parsed)
+    return {"traces": [listed(row) for row in rows], "next": following, "total_matching": total, "hint": said}
 
 
 def listed(row: Listed | Summary) -> dict[str, Any]:

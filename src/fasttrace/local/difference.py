@@ -9,7 +9,7 @@ from typing import Any
 from fasttrace.local import bars
 from fasttrace.local.route_changes import FASTER, SLOWER, errors_of, failures, render_route_changes
 from fasttrace.local.terminal import ERROR, QUIET, Pen, Text
-from fasttrace.local.text import clean, format_change, format_duration, format_percent, plural
+from fasttrace.local.text import clean, format_change, format_duration, format_percent, named, plural
 
 # A row that changed by less than this share of the largest change is counted, not shown.
 MIN_CHANGE_SHARE = 0.02
@@ -55,7 +55,7 @@ def sentence(found: Found) -> str:
     new = ", which is new" if first["a"] is None else ", which is gone" if first["b"] is None else ""
     part = "most of it" if 2 * first["change"] / change >= 1 else "the largest part"
     return (
-        f"b {what}{share}: {part} is {clean(first['service'])} `{clean(first['name'])}`, "
+        f"b {what}{share}: {part} is {clean(first['service'])} {named(first['name'])}, "
         f"{format_change(first['change'])}{new}."
     )
 

@@ -17,7 +17,7 @@ before a name makes it an attribute.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite
@@ -180,6 +180,15 @@ def quoted(text: str) -> str:
     """A text as a value in a search, whatever it holds."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def hint(query: Query, keys: Collection[str]) -> str:
+    """What may be wrong with a search that finds nothing: an attribute that is none of ``keys``; "" for no idea."""
+    for term in query.terms:
+        if term.attribute and not term.negated and term.field not in keys:
+            near = get_close_matches(term.field, keys, n=1, cutoff=0.7)
+            return f"no span has an attribute {term.field}" + (f": did you mean {near[0]}?" if near else "")
+    return ""
 
 
 def time_asked(query: Query, now_ns: int) -> tuple[int, int] | None:

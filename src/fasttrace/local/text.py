@@ -6,13 +6,17 @@ _UNITS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000))
 
 
 def format_duration(ns: int) -> str:
-    """Nanoseconds as three significant digits and a unit (``1.71 s``), at most 7 characters up to a day.
+    """Nanoseconds as three significant digits and a unit (``1.71 s``), at most 7 characters of what 64 bits hold.
 
-    From two minutes on: ``2m 05s``, from a hundred minutes on ``1h 40m``.
+    From two minutes on: ``2m 05s``, from a hundred minutes on ``1h 40m``, of hours ``4d 04h``, of days ``20787d``.
     """
     if ns < 0:
         return "-" + format_duration(-ns)
     seconds = ns / 1e9
+    if seconds >= 100 * 86400:
+        return f"{int(seconds // 86400)}d"
+    if seconds >= 100 * 3600:
+        return f"{int(seconds // 86400)}d {int(seconds % 86400 // 3600):02d}h"
     if seconds >= 6000:
         return f"{int(seconds // 3600)}h {int(seconds % 3600 // 60):02d}m"
     if seconds >= 120:
@@ -38,11 +42,25 @@ def format_percent(part: float, whole: float) -> str:
     return "<1 %" if percent < 0.5 else f"{percent:.0f} %"
 
 
+# Persian, Indic scripts and families of emoji are written with them; they move nothing.
+JOINERS = "\u200c\u200d"
+# A name in a sentence is cut where the sentence would be lost behind it.
+MAX_NAME = 80
+
+
 def clean(text: str) -> str:
     """Text on one line without control, formatting or direction-changing characters: inert in a terminal."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else " " if char.isspace() else "\ufffd" for char in text)
+    return "".join(
+        char if char.isprintable() or char in JOINERS else " " if char.isspace() else "\ufffd" for char in text
+    )
+
+
+def named(text: str) -> str:
+    """A name as a sentence has it: inert, between backticks, at most 80 characters."""
+    text = clean(text)
+    return f"`{text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + '…'}`"
 
 
 def to_ascii(text: str) -> str:

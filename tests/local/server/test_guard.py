@@ -35,8 +35,9 @@ def test_a_name_that_was_given_is_answered(start: Callable[..., Any]) -> None:
 def test_scripts_of_other_sites_are_refused(server: Any) -> None:
     read = server.client.get("/api/traces", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"})
     assert read.status_code == 403
-    write = server.client.post("/v1/traces", content=b"", headers={"origin": "http://evil.example", "content-type": "application/x-protobuf"})  # fmt: skip
-    assert write.status_code == 403
+    for origin in ("http://evil.example", "null", "http://[::1"):
+        write = server.client.post("/v1/traces", content=b"", headers={"origin": origin, "content-type": "application/x-protobuf"})  # fmt: skip
+        assert write.status_code == 403
     followed = server.client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
     assert followed.status_code == 200
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fasttrace.local.index import reader
 
 WEB = Path(str(files("fasttrace.local").joinpath("web")))
 
@@ -82,9 +86,13 @@ def test_traces_are_listed_searched_and_paged(shop: Any) -> None:
         ("/api/routes", {"q": "status=503"}, 400, "code=503"),
         ("/api/traces", {"limit": "many"}, 400, "limit='many': use a whole number from 1 to 500"),
         ("/api/traces", {"limit": "501"}, 400, "from 1 to 500"),
+        ("/api/traces", {"limit": "000000001000000"}, 400, "from 1 to 500"),
+        ("/api/timeline", {"buckets": "000000001" + "0" * 5000}, 400, "from 1 to 200"),
         ("/api/traces", {"before": "nonsense"}, 400, ""),
         ("/api/trace/ffffffffffffffffffffffffffffffff", {}, 404, "no trace"),
         ("/api/trace/%00", {}, 404, ""),
+        ("/api/trace/" + "z" * 32, {}, 404, "no trace"),
+        ("/api/trace/" + "g" * 32 + "/diagnosis", {}, 404, "no trace"),
         ("/api/compare", {"a": "slow", "b": "xyz"}, 404, "xyz"),
         ("/api/nothing", {}, 404, ""),
     ],
@@ -116,7 +124,8 @@ def test_a_trace_comes_in_columns_and_its_spans_one_by_one(shop: Any) -> None:
     span = server.get(f"/api/trace/{ids['slow']}/span/2")
     assert (span["span_id"], span["message"], span["row"]) == (ids["error_span"], "no stock left", 2)
     assert span["resource"]["service.name"] == "inventory"
-    assert server.client.get(f"/api/trace/{ids['slow']}/span/15").status_code == 404
+    for row in ("15", "-1", "two", "9" * 5000):
+        assert server.client.get(f"/api/trace/{ids['slow']}/span/{row}").status_code == 404
     (event,) = server.get(f"/api/trace/{ids['slow']}/events")["events"]
     assert (event["row"], event["attributes"]["log.message"]) == (2, "pool exhausted")
 
@@ -125,6 +134,15 @@ def test_numbers_that_json_or_browsers_do_not_have_arrive_as_text(shop: Any) -> 
     server, ids = shop
     attributes = server.get(f"/api/trace/{ids['hostile']}/span/0")["attributes"]
     assert (attributes["n"], attributes["big"]) == ("nan", str(2**60 + 1))
+
+
+def test_an_index_that_can_not_be_asked_is_no_fault_of_the_request(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(reader, "page", full)
+    answer = shop[0].client.get("/api/traces")
+    assert answer.status_code == 503 and "make room, or delete it" in answer.json()["error"]
 
 
 def test_the_other_views_are_answered(shop: Any) -> None:
@@ -154,6 +172,21 @@ def test_what_is_written_meanwhile_is_told_to_open_pages(start: Callable[..., An
         second = json.loads(next(line for line in lines if line.startswith("data: ")).removeprefix("data: "))
     assert second["version"] > first["version"]
     assert server.get("/api/traces")["traces"][0]["name"] == "one more"
+
+
+def test_open_pages_are_told_that_the_store_is_gone(start: Callable[..., Any]) -> None:
+    from viewer_seed import Shop
+
+    server = start()
+    writer = Shop(server.spool)
+    writer.span("shop", "work", None, 0, 1)
+    writer.close()
+    server.wait_for(lambda: server.get("/api/traces")["traces"])
+    readers = server.app.state.readers
+    told = server.wait_for(lambda: readers.version)
+    shutil.rmtree(server.spool)
+    server.wait_for(lambda: readers.version > told)
+    assert server.get("/api/traces")["traces"] == []
 
 
 def test_a_trace_is_decoded_again_only_when_spans_of_it_have_come(

@@ -37,6 +37,8 @@ examples:
   fasttrace run -- python app.py
   fasttrace run --service checkout -- uvicorn app:app --workers 2
   fasttrace run --only flask,httpx -- flask --app shop run --reload
+  fasttrace run --name before -- pytest           and after a change --name after; then
+  fasttrace diff fasttrace.run=before fasttrace.run=after
 
 Settings come from FASTTRACE_* and OTEL_* variables; without an endpoint, spans go to the local spool.
 """
@@ -48,6 +50,7 @@ def add_run(commands: Any) -> None:
     run.usage = "fasttrace run [options] [--] COMMAND [ARGUMENT ...]"
     run.epilog = _RUN_EXAMPLES
     run.add_argument("--service", metavar="NAME", help="what the traces call the program")
+    run.add_argument("--name", metavar="NAME", help="a name for this run: searches find it as fasttrace.run=NAME")
     run.add_argument(
         "--only", type=values.instrumentations, metavar="NAMES", help="instrument these, commas between (default: all)"
     )

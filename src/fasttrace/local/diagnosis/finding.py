@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from fasttrace.local.model import Node, Trace
 from fasttrace.local.operation import is_outgoing, operation
-from fasttrace.local.text import clean, format_duration, format_percent
+from fasttrace.local.text import format_duration, format_percent, named
 from fasttrace.local.timing import Segment
 
 # What takes less of the critical path than this is not called the cause.
@@ -76,7 +76,7 @@ def operation_of(node: Node) -> tuple[str, str]:
 
 def quoted(node: Node) -> str:
     """An operation as it is named in a sentence."""
-    return f"`{clean(operation(node.span))}`"
+    return named(operation(node.span))
 
 
 def own_time(node: Node) -> str:

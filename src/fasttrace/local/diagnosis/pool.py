@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fasttrace.local.diagnosis.finding import MIN_SHARE, Diagnosis, by_cause, longest, of_total, time_ns
 from fasttrace.local.model import Node, Trace
-from fasttrace.local.text import clean
+from fasttrace.local.text import clean, named
 from fasttrace.local.waits import is_pool_wait, pool_name, pool_size, pool_waiters
 
 Key = tuple[str, ...]
@@ -42,7 +42,7 @@ def pool_wait(slowest_first: Sequence[Trace], called: str) -> Diagnosis | None:
     if waiting is not None:
         figures["waiting"] = waiting
         details.append(f"up to {waiting} waiting")
-    where = "its database pool" if pool_name(evidence.span) else f"`{clean(evidence.name)}`"
+    where = "its database pool" if pool_name(evidence.span) else named(evidence.name)
     sentence = (
         f"{clean(service)} is the bottleneck: {of_total(waited_ns, trace, called)} waits for {where}"
         + (f" ({', '.join(details)})" if details else "")

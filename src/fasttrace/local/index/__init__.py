@@ -11,20 +11,23 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fasttrace._core.types import SpanData
 from fasttrace.export import segments
 from fasttrace.export.retention import prune
 from fasttrace.local.index import database, finding, reader
+from fasttrace.local.index.database import IndexUnusable
 from fasttrace.local.index.finding import TraceNotFound, is_trace_name
 from fasttrace.local.index.reader import Entry, Listed
 from fasttrace.local.index.writer import Writer
 from fasttrace.local.model import Trace
-from fasttrace.local.search import Query, parse
+from fasttrace.local.search import Query, hint, parse
 from fasttrace.local.store import Store
 
-__all__ = ["Entry", "Index", "Listed", "TraceNotFound", "is_trace_name"]
+Found = TypeVar("Found")
+
+__all__ = ["Entry", "Index", "IndexUnusable", "Listed", "TraceNotFound", "is_trace_name"]
 
 
 class Index:
@@ -81,11 +84,26 @@ class Index:
             try:
                 return self._writer.refresh(progress)
             except sqlite3.DatabaseError as error:
-                if not database.is_damage(error):
-                    raise database.unusable(self.directory, error) from None
-            database.delete(self.directory)
-            self._reopen()
+                self._make_anew(error)
             return self._writer.refresh(progress)
+
+    def _ask(self, question: Callable[..., Found], *arguments: Any) -> Found:
+        """What ``question(database, *arguments)`` gives; from an index made anew where this one is damaged."""
+        with self._lock:
+            try:
+                return question(self._database, *arguments)
+            except sqlite3.DatabaseError as error:
+                self._make_anew(error)
+            self._writer.refresh()
+            return question(self._database, *arguments)
+
+    def _make_anew(self, error: sqlite3.DatabaseError) -> None:
+        """Begin with an empty file. Raises IndexUnusable for an error that it would not cure."""
+        if not database.is_damage(error):
+            raise database.unusable(self.directory, error) from None
+        if self.is_current:  # else somebody has made it anew already
+            database.delete(self.directory)
+        self._reopen()
 
     def _reopen(self) -> None:
         self._database.close()
@@ -103,18 +121,19 @@ class Index:
         self, query: Query, limit: int = 50, before: str | None = None, order: str = "newest"
     ) -> tuple[list[Listed], str | None, int | None]:
         """Traces, ``newest`` or ``slowest`` first, the cursor of the next page, how many match if that is known."""
-        with self._lock:
-            return reader.page(self._database, query, limit, before, order)
+        return self._ask(reader.page, query, limit, before, order)
+
+    def hint(self, query: Query) -> str:
+        """What may be wrong with a query that matches nothing; "" for no idea."""
+        return hint(query, self._ask(reader.keys))
 
     def trace(self, trace_id: str) -> Trace:
         """One trace whole, by its full id. Raises TraceNotFound."""
-        with self._lock:
-            return finding.whole(self._database, self.directory, trace_id, self.label)
+        return self._ask(finding.whole, self.directory, trace_id, self.label)
 
     def span_count(self, trace_id: str) -> int:
         """How many spans of a trace there are; 0 for one that is not there."""
-        with self._lock:
-            return finding.count(self._database, trace_id)
+        return self._ask(finding.count, trace_id)
 
     def find(self, which: str) -> Trace:
         """The trace that ``which`` names: the start of its id, ``slow`` or ``last``. Raises TraceNotFound."""
@@ -123,68 +142,50 @@ class Index:
 
     def resolve(self, which: str) -> str:
         """The id of the trace that ``which`` names. Raises TraceNotFound."""
-        with self._lock:
-            return finding.resolve(self._database, which, self.label)
+        return self._ask(finding.resolve, which, self.label)
 
     def spans(self, trace_ids: set[str]) -> list[SpanData]:
         """The spans of these traces, segment by segment in the order in which they were written."""
-        with self._lock:
-            return list(finding.spans_of(self._database, self.directory, trace_ids))
+        return self._ask(finding.spans_of, self.directory, trace_ids)
 
     def matching(self, query: Query, limit: int | None = None) -> list[str]:
         """The ids of all matching traces, the oldest first; of more than ``limit`` the newest."""
-        with self._lock:
-            return reader.matching(self._database, query, limit)
+        return self._ask(reader.matching, query, limit)
 
     def durations(self, query: Query) -> list[tuple[int, bool]]:
         """Duration and failure of every matching trace."""
-        with self._lock:
-            return reader.durations(self._database, query)
+        return self._ask(reader.durations, query)
 
     def starts(self, query: Query, first: int, width: int) -> dict[int, tuple[int, int]]:
         """How many matching traces began, and how many of them failed, by the place of their bucket.
 
         The buckets are ``width`` nanoseconds wide, from ``first`` on, in nanoseconds since the Unix epoch.
         """
-        with self._lock:
-            return reader.starts(self._database, query, first, width)
+        return self._ask(reader.starts, query, first, width)
 
     def period(self, query: Query) -> tuple[int, int] | None:
         """When the first and the last of the matching traces began, in nanoseconds since the Unix epoch."""
-        with self._lock:
-            return reader.period(self._database, query)
+        return self._ask(reader.period, query)
 
     def services(self, query: Query | None = None) -> list[tuple[str, int, int]]:
         """Service, spans and failed spans, of the matching traces."""
-        with self._lock:
-            return reader.services(self._database, query or parse(""))
+        return self._ask(reader.services, query or parse(""))
 
     def entries(self, query: Query) -> list[Entry]:
         """The entry spans of the matching traces."""
-        with self._lock:
-            return list(reader.entries(self._database, query))
+        return self._ask(reader.entries, query)
 
     @property
     def unreadable(self) -> int:
         """How many batches could not be decoded; they are left out."""
-        with self._lock:
-            return int(self._database.execute("SELECT total(unreadable) FROM segment").fetchone()[0])
+        return self._ask(reader.unreadable)
 
     def health(self) -> dict[str, Any]:
         """What there is, on disk and in the index."""
-        with self._lock:
-            one = self._database.execute
-            sizes = segments.sizes(self.directory)
-            traces, first, last = one("SELECT count(*), min(start), max(start) FROM trace").fetchone()
-            pages, size = one("PRAGMA page_count").fetchone()[0], one("PRAGMA page_size").fetchone()[0]
-            return {
-                "spool": self.label,
-                "segments": len(sizes),
-                "spool_bytes": sum(size for _, size in sizes),
-                "index_bytes": pages * size,
-                "traces": traces,
-                "spans": int(one("SELECT total(spans) FROM trace").fetchone()[0]),
-                "first_ns": None if first is None else str(first),
-                "last_ns": None if last is None else str(last),
-                "unreadable": self.unreadable,
-            }
+        sizes = segments.sizes(self.directory)
+        return {
+            "spool": self.label,
+            "segments": len(sizes),
+            "spool_bytes": sum(size for _, size in sizes),
+            **self._ask(reader.totals),
+        }

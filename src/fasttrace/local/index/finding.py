@@ -64,7 +64,7 @@ def resolve(database: sqlite3.Connection, which: str, label: str) -> str:
 
 def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: str) -> Trace:
     """A trace from the bytes of its segments. Raises TraceNotFound."""
-    spans = list(spans_of(database, directory, {trace_id}))
+    spans = spans_of(database, directory, {trace_id})
     if not spans:
         raise TraceNotFound(f"no trace {trace_id} in {label}: `fasttrace ls` lists what is there")
     return Trace(spans)
@@ -72,20 +72,24 @@ def whole(database: sqlite3.Connection, directory: Path, trace_id: str, label: s
 
 def count(database: sqlite3.Connection, trace_id: str) -> int:
     """How many spans of a trace are indexed."""
-    try:
-        wanted = bytes.fromhex(trace_id)
-    except ValueError:
-        return 0
-    row = database.execute("SELECT spans FROM trace WHERE trace_id = ?", (wanted,)).fetchone()
+    row = database.execute("SELECT spans FROM trace WHERE trace_id = ?", (_stored(trace_id),)).fetchone()
     return int(row[0]) if row else 0
 
 
-def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> Iterator[SpanData]:
+def _stored(trace_id: str) -> bytes:
+    """A whole id as the index has it; no trace's for what is none."""
+    try:
+        return bytes.fromhex(trace_id) if len(trace_id) == 32 else b""
+    except ValueError:
+        return b""
+
+
+def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str]) -> list[SpanData]:
     """The spans of these traces, segment by segment in the order in which they were written."""
     database.execute("DELETE FROM touched")
     database.executemany(
         "INSERT OR IGNORE INTO touched SELECT id FROM trace WHERE trace_id = ?",
-        ((bytes.fromhex(trace_id),) for trace_id in trace_ids if len(trace_id) == 32),
+        ((_stored(trace_id),) for trace_id in trace_ids),
     )
     places: dict[str, list[tuple[int, int]]] = {}
     for name, start, stop in database.execute(
@@ -93,11 +97,12 @@ def spans_of(database: sqlite3.Connection, directory: Path, trace_ids: set[str])
         "(SELECT s.frame FROM touched CROSS JOIN span s ON s.trace = touched.id) ORDER BY g.name, f.start"
     ).fetchall():
         places.setdefault(name, []).append((start, stop))
+    found: list[SpanData] = []
     for name, frames in places.items():
         for request in _frames(os.path.join(directory, name), frames):
             with suppress(DecodeError):
-                spans = decode.decode_request(request)
-                yield from (span for span in spans if span.trace_id in trace_ids)
+                found += (span for span in decode.decode_request(request) if span.trace_id in trace_ids)
+    return found
 
 
 def _frames(path: str, frames: list[tuple[int, int]]) -> Iterator[bytes]:

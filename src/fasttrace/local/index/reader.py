@@ -188,7 +188,7 @@ def services(database: sqlite3.Connection, query: Query) -> list[tuple[str, int,
     return rows.fetchall()
 
 
-def entries(database: sqlite3.Connection, query: Query) -> Iterator[Entry]:
+def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
     """The entry spans of the matching traces."""
     names: dict[int | None, str | None] = {None: None}
     names.update(database.execute("SELECT id, name FROM service"))
@@ -200,5 +200,31 @@ def entries(database: sqlite3.Connection, query: Query) -> Iterator[Entry]:
         chosen = f"trace t CROSS JOIN entry e ON e.trace = t.id WHERE {condition.text}"
         values = condition.values
     columns = "e.service, e.caller, e.shape, e.duration, e.error, e.own"
-    for service, caller, shape, duration, error, own in database.execute(f"SELECT {columns} FROM {chosen}", values):
-        yield Entry(str(names[service]), names[caller], routes[shape], duration, bool(error), own)
+    return [
+        Entry(str(names[service]), names[caller], routes[shape], duration, bool(error), own)
+        for service, caller, shape, duration, error, own in database.execute(f"SELECT {columns} FROM {chosen}", values)
+    ]
+
+
+def keys(database: sqlite3.Connection) -> set[str]:
+    """The keys of all attributes."""
+    return {name for (name,) in database.execute("SELECT name FROM key")}
+
+
+def unreadable(database: sqlite3.Connection) -> int:
+    """How many batches could not be decoded."""
+    return int(database.execute("SELECT total(unreadable) FROM segment").fetchone()[0])
+
+
+def totals(database: sqlite3.Connection) -> dict[str, Any]:
+    """What the index has, and its size."""
+    traces, first, last = database.execute("SELECT count(*), min(start), max(start) FROM trace").fetchone()
+    pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return {
+        "index_bytes": pages * size,
+        "traces": traces,
+        "spans": int(database.execute("SELECT total(spans) FROM trace").fetchone()[0]),
+        "first_ns": None if first is None else str(first),
+        "last_ns": None if last is None else str(last),
+        "unreadable": unreadable(database),
+    }

@@ -224,7 +224,7 @@ def _of_age(term: Term) -> Sql:
     now = time.time_ns()
     assert term.number is not None
     if term.operator != WITHIN:
-        return Sql(f"t.start {_EARLIER[term.operator]} ?", (now - round(term.number),))
+        return Sql(f"t.start {_EARLIER[term.operator]} ?", (_fit(now - round(term.number)),))
     assert term.below is not None
     return Sql("t.start > ? AND t.start <= ?", (now - term.below, now - term.number))
 
@@ -232,8 +232,13 @@ def _of_age(term: Term) -> Sql:
 def _limits(column: str, term: Term) -> Sql:
     """A number as a term compares it."""
     if term.operator == WITHIN:
-        return Sql(f"{column} >= ? AND {column} < ?", (term.number, term.below))
-    return Sql(f"{column} {term.operator} ?", (term.number,))
+        return Sql(f"{column} >= ? AND {column} < ?", (_fit(term.number), _fit(term.below)))
+    return Sql(f"{column} {term.operator} ?", (_fit(term.number),))
+
+
+def _fit(number: float | None) -> float | None:
+    """A limit as SQLite takes it: whole numbers have 64 bits there, and no time or count has more."""
+    return max(-(2**63), min(2**63 - 1, number)) if isinstance(number, int) else number
 
 
 def _implied(term: Term) -> Sql | None:

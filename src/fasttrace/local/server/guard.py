@@ -42,6 +42,14 @@ def host_of(value: str) -> str:
         return ""
 
 
+def _site_of(origin: str) -> str:
+    """Host and port of an ``Origin`` field; "" for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
 class Guard:
     """Refuses names that are not ours (DNS rebinding), other sites' scripts, and, with a token, those without it.
 
@@ -81,7 +89,7 @@ class Guard:
         if headers.get("sec-fetch-site", "") == "cross-site" and not _is_visit(scope, headers):
             return _refuse(403, "other sites may not read this")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
+        if origin is not None and _site_of(origin) != hosts[0].lower():
             return _refuse(403, "other sites may not use this")
         return self._unauthorised(scope, headers) if self._token else None
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from typing import Any
 
+from fasttrace.export import segments
 from fasttrace.local.health import Losses
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ class Readers:
         self._tidy = tidy
         self._progress = progress
         self._tidy_at = self._losses_at = 0.0
+        self._segments: set[str] = set()
         self._local = threading.local()
         self._opened: list[Index] = []
         # Where the index can't be a file, the one that is brought up to date is the only one that knows anything.
@@ -94,7 +96,7 @@ class Readers:
             await asyncio.sleep(POLL_SECONDS)
 
     def _refresh(self) -> bool:
-        """Whether there is anything new to see."""
+        """Whether there is anything new to see, or something is not there any more."""
         index, now, dropped = self._index(), time.monotonic(), self.dropped
         if now >= self._losses_at:
             self._losses_at = now + LOSSES_SECONDS
@@ -102,8 +104,11 @@ class Readers:
         if self._tidy is not None and now >= self._tidy_at:
             self._tidy_at = now + TIDY_SECONDS
             self._tidy(index)
+        # Before the refresh: what goes during it is seen the next time.
+        there = set(segments.paths(index.directory))
+        before, self._segments = self._segments, there
         with self._progress() as advance:
-            return index.refresh(advance) > 0 or self.dropped != dropped
+            return index.refresh(advance) > 0 or self.dropped != dropped or not before <= there
 
     def wake(self) -> None:
         """Something has changed."""

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from fasttrace.errors import FasttraceError
 from fasttrace.local import api, plain, trace_data
-from fasttrace.local.index import Index, TraceNotFound
+from fasttrace.local.index import Index, IndexUnusable, TraceNotFound
 from fasttrace.local.neighbours import neighbours
 from fasttrace.local.search import SearchError
 from fasttrace.local.server.live import live
@@ -36,7 +36,7 @@ def _number(request: Request, name: str, default: int, most: int) -> int:
     text = request.query_params.get(name, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= most):
         raise BadRequest(f"{name}={text!r}: use a whole number from 1 to {most}")
     return int(text)
 
@@ -99,9 +99,10 @@ async def _trace(request: Request) -> Any:
 
 async def _span(request: Request) -> Any:
     trace = await _known(request)
-    row = request.path_params["row"]
+    text = request.path_params["row"]
+    row = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(trace.nodes)
     if row >= len(trace.nodes):
-        raise TraceNotFound(f"no span {row}: this trace has {len(trace.nodes)}")
+        raise TraceNotFound(f"no span {text[:20]}: this trace has {len(trace.nodes)}, counted from 0")
     return trace_data.span(trace, row)
 
 
@@ -171,6 +172,8 @@ def _answer(function: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             found = await function(request)
         except TraceNotFound as error:
             return _failure(404, error)
+        except IndexUnusable as error:
+            return _failure(503, error)
         except FasttraceError as error:
             return _failure(400, error)
         body = found if isinstance(found, bytes) else await asyncio.to_thread(plain.dump, found)
@@ -182,7 +185,7 @@ def _answer(function: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
 ENDPOINTS: dict[str, Callable[[Request], Awaitable[Any]]] = {
     "/api/traces": _traces,
     "/api/trace/{trace_id}": _trace,
-    "/api/trace/{trace_id}/span/{row:int}": _span,
+    "/api/trace/{trace_id}/span/{row}": _span,
     "/api/trace/{trace_id}/events": _events,
     "/api/trace/{trace_id}/diagnosis": _diagnosis,
     "/api/histogram": _histogram,

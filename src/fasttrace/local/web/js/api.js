@@ -29,8 +29,11 @@ export async function get(path, params = {}, signal = undefined) {
     if (error.name === "AbortError") throw error;
     throw new Failure("the server does not answer: is `fasttrace serve` still running?", 0);
   }
-  const found = await answer.json().catch(() => ({ error: `HTTP ${answer.status}` }));
-  if (!answer.ok) throw new Failure(found.error ?? `HTTP ${answer.status}`, answer.status, found);
+  const found = await answer.json().catch(() => {
+    signal?.throwIfAborted(); // the view has asked for something else meanwhile
+    return null;
+  });
+  if (!answer.ok || !found) throw new Failure(found?.error ?? `HTTP ${answer.status}`, answer.status, found ?? {});
   return found;
 }
 

@@ -3,7 +3,7 @@ import { html, useSignal } from "./lib.js";
 import { address, go, route } from "./route.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
-import { count, duration, percent, plural, quoted } from "./format.js";
+import { clean, count, duration, percent, plural, quoted } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Wide } from "./pills.js";
 import { Choose } from "./choose.js";
@@ -36,7 +36,7 @@ function Compared({ data, a, b }) {
     <div class="versus">
       <${Side} of=${data.a} id=${a} title="Before" /><${Side} of=${data.b} id=${b} title="After" />
       <div class="verdict"><span class="num big">${sign(data.change)}${duration(Math.abs(data.change))}</span>
-        <span>${data.change > 0 ? "slower" : data.change < 0 ? "faster" : "as long"}${groups ? " on average" : ""}${top && data.change !== 0 ? html`, most in <b>${top.service} ${top.name}</b> (${sign(top.change)}${duration(Math.abs(top.change))})` : ""}</span>
+        <span>${data.change > 0 ? "slower" : data.change < 0 ? "faster" : "as long"}${groups ? " on average" : ""}${top && data.change !== 0 ? html`, most in <b>${clean(`${top.service} ${top.name}`)}</b> (${sign(top.change)}${duration(Math.abs(top.change))})` : ""}</span>
         <div><button onClick=${() => go("compare", [b, a])}>swap (s)</button>
         <button aria-pressed=${changed.value} onClick=${() => (changed.value = !changed.value)}>changes only</button></div></div>
     </div>
@@ -44,7 +44,7 @@ function Compared({ data, a, b }) {
     ${data.routes && html`<h3>${aligned(data)}</h3>`}
     <${Wide} label="Spans"><table class="data wide"><thead><tr><th scope="col">Span</th><th scope="col" class="right">Spans</th><th scope="col" class="right">Before</th><th scope="col" class="right">After</th><th scope="col" class="right">Self before</th><th scope="col" class="right">Self after</th><th scope="col" class="right">Change</th><th scope="col"><span class="offscreen">Change, drawn</span></th></tr></thead>
       <tbody>${shown.map((row) => html`<tr key=${row.place} class=${(largest.has(row.place) ? "largest" : "") + (!row.a ? " new" : !row.b ? " gone" : "")}>
-        <td><span style=${{ paddingLeft: `${Math.min(row.depth, 20) * 14}px` }}><i class="service" style=${tint(row.service)}>${row.service}</i> ${row.name}${!row.a ? html` <em class="tag">new</em>` : !row.b ? html` <em class="tag">gone</em>` : ""}</span></td>
+        <td><span style=${{ paddingLeft: `${Math.min(row.depth, 20) * 14}px` }}><i class="service" style=${tint(row.service)}>${clean(row.service)}</i> ${clean(row.name)}${!row.a ? html` <em class="tag">new</em>` : !row.b ? html` <em class="tag">gone</em>` : ""}</span></td>
         <td class="right num">${row.a?.spans === row.b?.spans ? row.a.spans : `${row.a?.spans ?? 0} → ${row.b?.spans ?? 0}`}${(row.b?.errors ?? 0) + (row.a?.errors ?? 0) > 0 && html` <span class="bad">✖ ${row.a?.errors ?? 0} → ${row.b?.errors ?? 0}</span>`}</td>
         <td class="right num">${row.a ? duration(row.a.duration) : "–"}</td><td class="right num">${row.b ? duration(row.b.duration) : "–"}</td>
         <td class="right num muted">${row.a ? duration(row.a.self) : "–"}</td><td class="right num muted">${row.b ? duration(row.b.self) : "–"}</td>
@@ -70,8 +70,8 @@ function Routes({ rows, a, b }) {
   return html`<h3>Routes</h3><${Wide} label="Routes"><table class="data wide pairs"><thead>
       <tr><th scope="col">Service</th><th scope="col">Route</th>${["Requests", "Errors", "p50", "p95", "Self, each"].map((title) => html`<th scope="col" class="right">${title}</th>`)}<th scope="col" class="right">Change</th><th scope="col"><span class="offscreen">Change, drawn</span></th></tr></thead>
     <tbody>${rows.slice(0, MOST_ROUTES).map((row) => html`<tr key=${`${row.service} ${row.route}`}>
-      <td><i class="service" style=${tint(row.service)}>${row.service}</i></td>
-      <td><a href=${link(row.b ? b : a, row)}>${row.route}</a>${!row.a ? html` <em class="tag">new</em>` : !row.b ? html` <em class="tag">gone</em>` : ""}</td>
+      <td><i class="service" style=${tint(row.service)}>${clean(row.service)}</i></td>
+      <td><a href=${link(row.b ? b : a, row)}>${clean(row.route)}</a>${!row.a ? html` <em class="tag">new</em>` : !row.b ? html` <em class="tag">gone</em>` : ""}</td>
       ${both(row, (side) => count(side.count))}${both(row, failed)}${both(row, (side) => duration(side.p50))}${both(row, (side) => duration(side.p95))}${both(row, (side) => duration(own(side)))}
       <td class="right num"><b>${row.change ? (row.change > 0 ? "+" : "−") + duration(Math.abs(row.change)) : "–"}</b></td><${Drawn} change=${row.change ?? 0} most=${most} /></tr>`)}</tbody></table><//>
     ${rows.length > MOST_ROUTES && html`<p class="muted">${plural(rows.length - MOST_ROUTES, "more route")}, in which less has changed.</p>`}`;
@@ -84,7 +84,7 @@ const Drawn = ({ change, most }) => html`<td class="diff"><svg width="100" heigh
 function Side({ of, id, title }) {
   const figures = of.all ?? of;
   const to = of.trace_id ? address("trace", [of.trace_id]) : address("traces", [], { q: searchOf(id) });
-  return html`<a class="card" href=${to}><small>${title}</small><b class=${of.trace_id ? "" : "mono"}>${of.trace_id ? of.name : searchOf(id) || "all traces"}</b>
+  return html`<a class="card" href=${to}><small>${title}</small><b class=${of.trace_id ? "" : "mono"}>${of.trace_id ? clean(of.name) : searchOf(id) || "all traces"}</b>
     ${of.all
       ? html`<span class="pair"><span>p50 <b class="num">${duration(figures.p50)}</b></span> <span>p95 <b class="num">${duration(figures.p95)}</b></span> <span>p99 <b class="num">${duration(figures.p99)}</b></span></span>`
       : html`<span class="num big">${duration(of.duration_ns)}</span>`}

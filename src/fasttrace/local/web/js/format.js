@@ -5,6 +5,8 @@ const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9]];
 export function duration(ns) {
   if (ns < 0) return "-" + duration(-ns);
   const seconds = ns / 1e9;
+  if (seconds >= 100 * 86400) return `${Math.floor(seconds / 86400)}d`;
+  if (seconds >= 100 * 3600) return `${Math.floor(seconds / 86400)}d ${pad(Math.floor((seconds % 86400) / 3600), 2)}h`;
   if (seconds >= 6000) return `${Math.floor(seconds / 3600)}h ${pad(Math.floor((seconds % 3600) / 60), 2)}m`;
   if (seconds >= 120) return `${Math.floor(seconds / 60)}m ${pad(Math.floor(seconds % 60), 2)}s`;
   for (const [unit, size] of UNITS) {
@@ -91,5 +93,6 @@ export function ticks(from, to, wanted) {
 export const quoted = (value) =>
   /^[\w.\/:@%+-]+$/.test(value) ? value : `"${String(value).replace(/["\\]/g, "\\$&")}"`;
 
-// A name on one line: without control, formatting or direction-changing characters, as in the terminal.
-export const clean = (text) => text.replace(/\s/g, " ").replace(/\p{C}/gu, "\uFFFD");
+// A name on one line: without control, formatting or direction-changing characters, as in the terminal. Persian, Indic
+// scripts and families of emoji are written with joiners, which stay.
+export const clean = (text) => text.replace(/\s/g, " ").replace(/(?![\u200C\u200D])\p{C}/gu, "\uFFFD");

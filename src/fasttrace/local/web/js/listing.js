@@ -15,6 +15,7 @@ class Listing {
     this.places = new Map();
     this.next = null;
     this.total = null;
+    this.hint = "";
     this.longest = 1;
     this.ready = false;
     this.error = null;
@@ -46,6 +47,7 @@ class Listing {
         next = found.next;
       }
       this.total = first.total_matching;
+      this.hint = first.hint;
       const ids = new Set(fresh.map((trace) => trace.trace_id));
       const rest = known() ? this.rows.filter((trace) => !ids.has(trace.trace_id) && isOlder(trace, fresh.at(-1))) : [];
       if (!rest.length) this.next = next;

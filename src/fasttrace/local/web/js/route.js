@@ -39,9 +39,3 @@ export function change(params, replace = true) {
   const { page, rest, params: now } = route.value;
   go(page, rest, { ...now, ...params }, replace);
 }
-
-// Back to where one came from, or to the list.
-export function back() {
-  if (history.length > 1 && document.referrer === "" && history.state !== null) history.back();
-  else go("traces", [], { q: route.value.params.q });
-}

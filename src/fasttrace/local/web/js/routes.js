@@ -4,7 +4,7 @@ import { address, route } from "./route.js";
 import { version } from "./api.js";
 import { useData } from "./load.js";
 import { useKeys } from "./keys.js";
-import { count, duration, percent, quoted, rate } from "./format.js";
+import { clean, count, duration, percent, quoted, rate } from "./format.js";
 import { learn, tint } from "./colors.js";
 import { Wide } from "./pills.js";
 import { Search, focusSearch } from "./search.js";
@@ -29,8 +29,8 @@ export function Routes() {
     ${rows.length > 0 && html`<${Wide} label="Routes"><table class="data wide"><thead><tr>${COLUMNS.map(([key, title], index) => html`<th scope="col" class=${index > 1 ? "right" : ""} aria-sort=${by === key ? (down ? "descending" : "ascending") : undefined}>
         <button onClick=${() => (order.value = { by: key, down: by === key ? !down : index > 1 })}>${title}</button></th>`)}<th scope="col">p50 – p95 – p99</th></tr></thead>
       <tbody>${sorted.map((row) => html`<tr>
-        <td><i class="service" style=${tint(row.service)}>${row.service}</i></td>
-        <td><a href=${address("traces", [], { q: `${q} service=${quoted(row.service)} ${routeTerm(row.route)}`.trim() })}>${row.route}</a></td>
+        <td><i class="service" style=${tint(row.service)}>${clean(row.service)}</i></td>
+        <td><a href=${address("traces", [], { q: `${q} service=${quoted(row.service)} ${routeTerm(row.route)}`.trim() })}>${clean(row.route)}</a></td>
         <td class="right num">${count(row.count)}</td><td class="right num">${rate(row.rate)}</td>
         <td class=${"right num" + (row.errors ? " bad" : " muted")}>${row.errors ? `✖ ${count(row.errors)} · ${percent(row.errors, row.count)}` : "0"}</td>
         <td class="right num">${duration(row.p50 ?? 0)}</td><td class="right num"><b>${duration(row.p95 ?? 0)}</b></td><td class="right num">${duration(row.p99 ?? 0)}</td>

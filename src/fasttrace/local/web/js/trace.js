@@ -34,6 +34,22 @@ export class Look {
     this.scrollTo = signal(null);
   }
 
+  // What was looked at before the trace grew: rows have other numbers since.
+  keep(before) {
+    const { trace } = this, old = before.trace;
+    const now = (row) => trace.rowOf.get(old.ids[row]) ?? -1;
+    const all = (rows) => new Set([...rows].map(now));
+    const [from, to] = before.zoom.value;
+    const later = Number(BigInt(old.start_ns) - BigInt(trace.start_ns));
+    this.written = before.written;
+    this.row.value = now(before.row.value);
+    this.closed.value = all(before.closed.value);
+    this.opened.value = all(before.opened.value);
+    this.find.value = before.find.value;
+    if (from !== old.from || to !== old.until) this.zoom.value = [from + later, to + later];
+    if (before.level < old.deepest()) this.level = before.level;
+  }
+
   select(row, reveal = true) {
     if (row < 0 || row >= this.trace.count) return;
     if (reveal) this.reveal(row);
@@ -108,20 +124,19 @@ export class Look {
 export function TracePage() {
   const { rest, params } = route.value;
   const id = rest[0] ?? "";
-  // Only a trace of the last minutes can still grow.
+  // Only a trace that had a span in the last minutes can still grow.
   const fresh = useRef(true);
   const { data, error } = useData(`trace/${id}`, {}, fresh.current ? version.value : 0);
-  if (data) fresh.current = Date.now() - date(data.start_ns) < GROWS_MS;
   const held = useRef(null);
   const look = useMemo(() => {
     if (!data) return null;
     if (held.current && held.current.trace.trace_id === data.trace_id && held.current.trace.count === data.count) return held.current;
     learn(data.services);
     const fresh = new Look(new Trace(data));
-    const before = held.current;
-    if (before && before.trace.trace_id === data.trace_id) fresh.find.value = before.find.value;
+    if (held.current?.trace.trace_id === data.trace_id) fresh.keep(held.current);
     return (held.current = fresh);
   }, [data]);
+  if (look) fresh.current = Date.now() - date(look.trace.start_ns) - look.trace.until / 1e6 < GROWS_MS;
   useEffect(() => {
     if (!look) return;
     const row = look.trace.rowOf.get(params.span);
@@ -197,7 +212,7 @@ function Head({ trace, look }) {
     <div class="alike"><${Histogram} q=${alike} mark=${trace.duration_ns} quiet=${true} title="Traces like this" /></div>
     <div class="line">
       <a class="quiet back" href=${address("traces", [], { q })} aria-label="Back to the list (Esc)" title="back (Esc)">←</a>
-      <h1><i class="service" style=${tint(service)}>${service}</i> ${trace.name || "(no name)"}</h1>
+      <h1><i class="service" style=${tint(service)}>${service}</i> <span class="title" title=${trace.name}>${trace.name || "(no name)"}</span></h1>
       <${Status} trace=${{ status: trace.status }} />
       <b class="num big">${duration(trace.duration_ns)}</b>
     </div>

@@ -77,7 +77,7 @@ export function Traces() {
     <h1 class="offscreen">Traces</h1>
     <${Search} error=${error} found=${found} loading=${!asked.ready && !error} />
     <div class="charts"><${Timeline} q=${q} /><${Histogram} q=${q} /></div>
-    ${of.ready && !rows.length && !error && html`<${Nothing} q=${q} />`}
+    ${of.ready && !rows.length && !error && html`<${Nothing} q=${q} hint=${of.hint} />`}
     ${rows.length > 0 &&
     html`<div class="listhead" aria-hidden="true"><span>Started</span><span>Trace</span><span>Services</span><span class="right">Spans</span><span>Duration</span></div>
     <${TraceList} of=${of} q=${of.q} seen=${seen} marked=${marked} handle=${list} />
@@ -85,10 +85,10 @@ export function Traces() {
   </div>`;
 }
 
-function Nothing({ q }) {
+function Nothing({ q, hint }) {
   return html`<div class="nothing">
     ${q
-      ? html`<p><b>No trace has a span like that.</b></p><p><button onClick=${() => change({ q: "" }, false)}>Show all traces</button></p>`
+      ? html`<p><b>No trace has a span like that.</b>${hint && html` ${hint[0].toUpperCase() + hint.slice(1)}`}</p><p><button onClick=${() => change({ q: "" }, false)}>Show all traces</button></p>`
       : html`<p><b>No traces yet.</b> They show up here within a second.</p>
         <ul><li><code>fasttrace demo</code> runs a shop of five services that is too slow in one place</li>
         <li><code>fasttrace.configure(service_name="shop")</code> in your application</li>

@@ -8,8 +8,6 @@ import { pieces } from "./pieces.js";
 export const ROW = 26;
 const HEAD = 28;
 const MORE = 8;
-const INDENT = 14;
-const MAX_INDENT = 22;
 // Browsers stop at some 33 million pixels: beyond, the scrollbar moves in larger steps.
 const MAX_PIXELS = 16e6;
 
@@ -17,6 +15,7 @@ export function Waterfall({ look, hits }) {
   const { trace } = look;
   const closed = look.closed.value, opened = look.opened.value;
   const rows = useMemo(() => trace.visible(closed, opened), [trace, closed, opened]);
+  const levels = useMemo(() => Math.max(1, trace.deepest()), [trace]);
   const box = useRef();
   // The first time as many as there can be in sight, so that what is measured then adds little.
   const view = useSignal({ first: 0, count: Math.ceil(innerHeight / ROW), width: 900 });
@@ -96,7 +95,7 @@ export function Waterfall({ look, hits }) {
       </span>
       <span role="columnheader" class="right">Self</span>
     </div>
-    <div class="rows" role="rowgroup" style=${{ height: `${pixels}px` }}>
+    <div class="rows" role="rowgroup" style=${{ height: `${pixels}px`, "--levels": levels }}>
       <div class="grid" aria-hidden="true" role="presentation" style=${{ height: `${pixels}px` }}><div>${marks.map((time) => html`<i style=${{ left: at(time) }} />`)}</div></div>
       ${Array.from(shown, (row, index) => html`<${Row} key=${(first + index) % slots} row=${row} top=${(first + index) * ROW + shift} place=${first + index} look=${look} from=${from} to=${to}
         isSelected=${row === selected} isClosed=${closed.has(row)} members=${trace.members(row, opened)} dim=${hit !== null && hit !== undefined && !hit.has(row)} wide=${wide} />`)}
@@ -121,7 +120,7 @@ const Row = memo(function Row({ row, top, place, look, from, to, isSelected, isC
   return html`<div id=${`row-${row}`} role="row" class=${`row${isSelected ? " selected" : ""}${failed ? " failed" : ""}${dim ? " dim" : ""}`} style=${{ top: `${top}px`, ...tint(service) }}
       aria-level=${depth + 1} aria-rowindex=${place + 2} aria-selected=${isSelected} aria-expanded=${open ? !isClosed && !members : undefined} aria-label=${label}
       onClick=${() => look.select(row, false)} onDblClick=${() => look.zoomTo(row)}>
-    <div class="tree" role="gridcell" style=${{ paddingLeft: `${8 + Math.min(depth, MAX_INDENT) * INDENT}px` }}>
+    <div class="tree" role="gridcell" style=${{ "--depth": depth }}>
       <i class=${"twist" + (open ? (isClosed || members ? " shut" : " open") : "")} aria-hidden="true" onClick=${(event) => { event.stopPropagation(); look.toggle(row); }} />
       <i class="pill" aria-hidden="true" />
       <span class="name"><b>${failed && html`<span class="bad">✖ </span>`}${name}</b>${members && html` <em class="times">×${members.length}</em>`}${
