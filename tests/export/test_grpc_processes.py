@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from chaos import Chaos
 from collector import Collector, hang, take
+
+from fasttrace.export import forks
 
 
 @pytest.fixture
@@ -147,11 +150,14 @@ COPIED_INSIDE = """
     tracer.start_span("parent").end()
     while not os.path.exists(sys.argv[3]):
         time.sleep(0.01)
-    forks.FORK_WAIT_SECONDS = 0  # as if the request did not end in time
+    forks.FORK_WAIT_SECONDS = forks.FORK_LOOKS = 0  # as if the request did not end in time
     fork = os.fork if sys.argv[4] == "hooks" else ctypes.PyDLL(None).fork
     for generation in "child", "grandchild":
+        # Whoever comes to want the lock after that waits in peace: he does not ask for it, which is what hangs the child.
+        sys.setswitchinterval(60)
         until_all_sleep()
         child = fork()
+        sys.setswitchinterval(0.005)
         if child:
             assert os.waitpid(child, 0)[1] == 0
             break
@@ -212,6 +218,70 @@ AT_ONCE = """
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 """
+
+
+FIRST_REQUEST = """
+    import sys
+    import fasttrace
+    from fasttrace.export import OTLPGrpcExporter
+    exporter = OTLPGrpcExporter(sys.argv[1], timeout=20)
+    before = set(sys.modules)
+    fasttrace.configure(exporter=exporter, schedule_delay=60)
+    fasttrace.get_tracer("test").start_span("only one").end()
+    assert fasttrace.flush(20)
+    print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] == "grpc"))
+"""
+
+
+def test_a_first_request_imports_nothing_of_grpc(collector: Collector) -> None:
+    done = run(FIRST_REQUEST, collector.endpoint)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+FORK_HOOKS = """
+    import os, sys
+    from fasttrace.export import forks
+    assert "logging" not in sys.modules, "then this proves nothing"
+    gate = forks.Gate()
+    import logging
+    close, seen = forks.Gate.close, []
+    def watched(gate, deadline):
+        seen.append(logging._lock._is_owned())
+        return close(gate, deadline)
+    forks.Gate.close = watched
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert seen == [False], seen
+"""
+
+
+def test_a_fork_waits_for_a_request_without_the_lock_of_logging_that_it_may_want() -> None:
+    done = run(FORK_HOOKS)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_fork_that_was_held_up_still_waits_until_the_request_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, begun, given_up = forks.Gate(), threading.Event(), threading.Event()
+
+    class Call:
+        def cancel(self) -> None:
+            given_up.set()
+
+    def request() -> None:
+        with gate.inside:
+            gate.call = Call()
+            begun.set()
+            given_up.wait(60)
+
+    thread = threading.Thread(target=request)
+    thread.start()
+    assert begun.wait(60)
+    monkeypatch.setattr(forks, "FORK_LOOKS", 10_000)
+    assert gate.close(deadline=0.0), "its time was over before the first look"
+    gate.open()
+    thread.join()
 
 
 def test_a_fork_right_after_the_first_span_leaves_a_child_that_exports(collector: Collector, chaos: Chaos) -> None:

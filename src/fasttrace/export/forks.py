@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What a fork may wait for calls to be given up: that takes milliseconds, unless the machine is starved.
 FORK_WAIT_SECONDS = 1.0
+# How often it looks at least: a process that was held up for a second has given nobody the time to leave.
+FORK_LOOKS = 20
 # How often a call that was given up is given up again: it may have been one that was about to begin.
 LOOK_SECONDS = 0.005
 
@@ -43,6 +45,10 @@ class Gate:
         _gates.add(self)
         if not _hooked and hasattr(os, "register_at_fork"):
             _hooked = True
+            # It hooks forks too. Before a fork what was added last runs first: ours, which wait for whoever is inside,
+            # must run without logging's lock, which he may want.
+            import logging  # noqa: F401
+
             os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
 
     def reset(self) -> None:
@@ -65,17 +71,18 @@ class Gate:
 
     def close(self, deadline: float) -> bool:
         """Keep everybody out, and give up the call of whoever is inside; whether nobody is any more."""
-        pause = 0.0
+        pause, looks = 0.0, 0
         while True:
             self._shut = self._shut or self.door.acquire(timeout=pause)
             self._empty = self._shut and self.inside.acquire(timeout=pause)
-            if self._empty or time.monotonic() >= deadline:
+            if self._empty or (looks >= FORK_LOOKS and time.monotonic() >= deadline):
                 return self._empty
             call = self.call
             if call is not None:
                 self.given_up = True
                 call.cancel()
             pause = LOOK_SECONDS
+            looks += 1
 
     def open(self) -> None:
         """Let them in again."""

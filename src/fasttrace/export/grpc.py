@@ -7,9 +7,11 @@ The rules are OTLP/gRPC's (opentelemetry-proto, docs/specification.md, "OTLP/gRP
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import time
+from contextlib import suppress
 
 from fasttrace.errors import ConfigurationError, ExportError
 from fasttrace.export import forks, identity, otlp_response
@@ -91,7 +93,7 @@ class Sender:
         return read(self._retries.until_delivered(lambda: self._try(body, deadline), part, deadline))
 
     def prepare(self) -> None:
-        """Nothing: grpcio is imported, and connects at the first request."""
+        """Nothing: grpcio is imported whole, and connects at the first request."""
 
     def probe(self, body: bytes, timeout: float) -> None:
         """Send a body once. Raises ExportError unless it is accepted within so many seconds."""
@@ -240,6 +242,8 @@ def check_installed() -> None:
         raise ConfigurationError(
             f"OTLP over gRPC needs grpcio, which can't be imported ({error}): pip install '{distribution_name()}[grpc]'"
         ) from None
+    with suppress(ImportError):
+        importlib.import_module("grpc._channel")  # which it imports only with its first channel: in our thread
 
 
 def target(endpoint: str, *, insecure: bool) -> tuple[str, bool]:
