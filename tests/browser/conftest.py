@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,10 @@ class Watched:
 
     def until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true; Playwright's own way is eval, which the page forbids."""
-        for _ in range(400):
-            if self.page.evaluate(expression):
-                return
+        deadline = time.monotonic() + 60
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never: {expression}"
             self.page.wait_for_timeout(25)
-        raise AssertionError(f"never: {expression}")
 
     def press(self, *keys: str) -> None:
         for key in keys:

@@ -49,7 +49,7 @@ class Runner:
 
     def spans(self, count: int = 0) -> list[SpanData]:
         """What is in the spool, once there are so many."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(found := list(Store(self.spool).spans())) < count and time.monotonic() < deadline:
             time.sleep(0.05)
         return found

@@ -155,7 +155,7 @@ def follow(spool: Path, *argv: str) -> subprocess.Popen[str]:
 
 def record_until(process: subprocess.Popen[str], spool: Path, record: Callable[[fasttrace.Tracer], None]) -> str:
     """Record again and again until the follower, which needs a moment to begin, has seen enough and ends."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < until:
         provider = fasttrace.TracerProvider(service_name="live", exporter=SpoolExporter(spool))
         record(provider.get_tracer("tests"))

@@ -119,7 +119,7 @@ class Example:
 
     def spans(self, count: int, kind: SpanKind | None = None) -> list[SpanData]:
         """The spans in the spool in the order in which they began, once there are so many (of a kind)."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             spans = list(Store(self.folder / ".fasttrace" / "spool").spans())
             found = len([span for span in spans if kind in (None, span.kind)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +16,8 @@ class Chaos:
     def __init__(self) -> None:
         self.script: list[Callable[[BaseHTTPRequestHandler], None]] = [answer(200)]
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        # Those that were answered with 200.
+        self.taken: list[tuple[str, dict[str, str], bytes]] = []
         self.stopping = threading.Event()
         chaos = self
 
@@ -23,7 +26,8 @@ class Chaos:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                chaos.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                self.arrived = (self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+                chaos.requests.append(self.arrived)
                 chaos.script[min(len(chaos.requests), len(chaos.script)) - 1](self)
 
             def log_message(self, *args: Any) -> None:
@@ -41,6 +45,13 @@ class Chaos:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
+    def wait_for(self, count: int) -> None:
+        """Until so many requests have arrived: whoever gave one up may be ahead of this server."""
+        deadline = time.monotonic() + 60
+        while len(self.requests) < count:
+            assert time.monotonic() < deadline, f"{len(self.requests)} requests"
+            time.sleep(0.005)
+
     def stop(self) -> None:
         self.stopping.set()
         self.server.shutdown()
@@ -50,6 +61,8 @@ class Chaos:
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
     def act(handler: BaseHTTPRequestHandler) -> None:
+        if status == 200:
+            handler.server.chaos.taken.append(handler.arrived)  # type: ignore[attr-defined]
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)

@@ -281,12 +281,14 @@ def test_a_failure_is_told_as_on_a_first_request_and_the_next_one_arrives(
     chaos.script = [FAILURES[kind], answer(200), FAILURES[kind], answer(200)]
     told = []
     for _ in range(2):
-        exporter = OTLPExporter(chaos.endpoint, timeout=0.3 if kind == "never" or "without" in kind else 20)
+        exporter = OTLPExporter(chaos.endpoint, timeout=20)
         if told:
             exporter.export(make_batch(1))
+        exporter.timeout = 0.3 if kind == "never" or "without" in kind else 20
         begin = time.monotonic()
         told.append(_failure(exporter, make_batch(1)))
         assert time.monotonic() - begin < 10
+        chaos.wait_for(2 * len(told) - 1)
         if len(told) == 2:
             exporter.timeout = 20
             exporter.export(make_batch(1))

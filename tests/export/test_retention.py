@@ -77,7 +77,7 @@ def test_the_age_comes_from_the_environment(
 
 def test_a_segment_is_finished_in_time_to_become_old(tmp_path: Path, make_batch: MakeBatch) -> None:
     exporter = SpoolExporter(tmp_path, max_age=0.8)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(set(segments.paths(tmp_path))) < 3 and time.monotonic() < deadline:
         exporter.export(make_batch(1))
         time.sleep(0.02)

@@ -145,7 +145,7 @@ def test_only_the_owner_can_read_it(program: Program) -> None:
 
 def written(spool: Path) -> bool:
     """Whether a file comes."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not stats_file.read(spool) and time.monotonic() < deadline:
         time.sleep(0.01)
     return len(stats_file.read(spool)) == 1

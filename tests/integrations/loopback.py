@@ -40,7 +40,7 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
     server = _Quick(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not server.started:
         assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
         time.sleep(0.01)
@@ -54,7 +54,7 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
 
 def wait_for(ended: Spans, count: int) -> list[SpanData]:
     """The spans, once there are so many: a server's span may end after its client has the answer."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(found := ended()) < count and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(found) == count, [data.name for data in found]

@@ -256,9 +256,18 @@ def test_an_application_sees_the_same_with_and_without(postgres: Postgres, spans
 
 
 def test_a_statement_that_another_thread_cancels_is_an_error(shop: Any, spans: Spans) -> None:
-    timer = threading.Timer(0.1, shop.cancel)
-    timer.start()
-    with pytest.raises(psycopg.errors.QueryCanceled):
-        shop.execute("SELECT pg_sleep(30)")
-    timer.join()
+    over = threading.Event()
+
+    def cancel() -> None:
+        while not over.wait(0.05):  # what comes before the statement cancels nothing
+            shop.cancel()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            shop.execute("SELECT pg_sleep(30)")
+    finally:
+        over.set()
+        thread.join()
     assert wait_for(lambda: named(spans, "SELECT"), 1)[0].attributes["error.type"] == "psycopg.errors.QueryCanceled"

@@ -48,7 +48,7 @@ def test_a_connection_that_is_waited_for_is_a_span_that_the_diagnosis_knows(pool
     def hold() -> None:
         with pool.connection():
             taken.set()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not pool.get_stats().get("requests_waiting") and time.monotonic() < deadline:
                 time.sleep(0.005)
 

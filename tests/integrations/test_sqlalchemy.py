@@ -194,7 +194,7 @@ def hold(engine: Any) -> threading.Thread:
     def work() -> None:
         with engine.connect():
             taken.set()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not vars(engine.pool).get("_fasttrace_waiting") and time.monotonic() < deadline:
                 time.sleep(0.005)
             time.sleep(0.01)

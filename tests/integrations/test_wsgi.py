@@ -275,7 +275,7 @@ def test_a_client_that_times_out_leaves_a_span_that_ends_with_the_work(spans: Sp
 
     with serving_wsgi(TracingMiddleware(app)) as url:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(url, timeout=0.1)
+            httpx.get(url, timeout=httpx.Timeout(60, read=0.1))
         assert spans() == []
         go_on.set()
         (server,) = wait_for(spans, 1)

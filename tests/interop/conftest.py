@@ -57,7 +57,7 @@ def _nothing_stays() -> Iterator[None]:
     """Every process that a test starts inherits a mark, by which those are found that are left at the end."""
     os.environ[MARK] = SESSION
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left := marked(MARK, SESSION)) and time.monotonic() < deadline:
         time.sleep(0.05)
     del os.environ[MARK]

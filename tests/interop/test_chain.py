@@ -72,7 +72,7 @@ class Chain:
 
     def path(self, trace_id: str, root: str, services: set[str]) -> list[tuple[str, Any]]:
         """From the worker's span up to the one whose parent is ``root``: all that there is of the trace."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             spans = self.spans(trace_id)
             path, parent = [], next((span_id for span_id, span in spans.items() if span[0] == "worker"), "")
@@ -149,7 +149,7 @@ def traefik(chain: Chain, start_shared_peer: Callable[..., Any]) -> Any:
         environment={"OTEL_BSP_SCHEDULE_DELAY": "50"},
         ports={"otlp": chain.collector.port},
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while httpx.get(f"http://127.0.0.1:{peer.ports['http']}/", trust_env=False).status_code == 404:
         assert time.monotonic() < deadline, "it has read no routes"  # it listens before it does
         time.sleep(0.02)

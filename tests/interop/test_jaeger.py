@@ -69,7 +69,7 @@ def _ask(jaeger: Any, path: str, **query: str) -> Any:
 
 def _trace(jaeger: Any, trace_id: str, span_ids: set[str]) -> dict[str, dict[str, Any]]:
     """The spans of a trace by id, each with its ``service`` and ``resource``, once these are among them."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             (trace,) = _ask(jaeger, f"traces/{trace_id}")
@@ -259,7 +259,7 @@ def test_strategies_are_taken_from_jaeger(jaeger: Any) -> None:
     }
     path = jaeger.folder / "strategies.json"
     path.write_text(json.dumps({"default_strategy": {"type": "probabilistic", "param": 0.75}}))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while repr(samplers["anything"].strategy) == shown["anything"] and time.monotonic() < deadline:
         assert samplers["anything"].poll()
         time.sleep(0.05)

@@ -48,7 +48,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Peer:
 
 
 def _gone(variable: str, value: str) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while marked(variable, value) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not marked(variable, value)

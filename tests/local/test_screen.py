@@ -80,7 +80,7 @@ class Terminal:
 
     def until(self, text: str) -> None:
         """Read until ``text`` has been written."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while text not in self.text:
             assert time.monotonic() < end, self.text
             ready, _, _ = select.select([self.master], [], [], 0.2)
@@ -162,7 +162,7 @@ def test_session_under_tmux_by_keyboard_alone(shop: Path, tmp_path: Path) -> Non
 
     def screen(*wanted: str) -> list[str]:
         """What is on the screen, as soon as all of ``wanted`` is."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while True:
             lines = tmux("capture-pane", "-p").splitlines()
             if all(any(text in line for line in lines) for text in wanted) or time.monotonic() > until:

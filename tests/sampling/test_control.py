@@ -296,7 +296,7 @@ def test_a_write_while_others_read_is_never_seen_half(path: Path) -> None:
     control.save(str(path), Asked(0.5, recall=Recall("x", tuple(range(1, 900)))))
     reader = threading.Thread(target=read)
     reader.start()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while len(seen) < 50 and time.monotonic() < end:
         control.save(str(path), Asked(0.5, recall=Recall("x", tuple(range(1, 900)))))
     stop.set()

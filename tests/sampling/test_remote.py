@@ -85,7 +85,7 @@ def jaeger() -> Iterator[Jaeger]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < limit
         time.sleep(0.01)
@@ -341,7 +341,7 @@ def test_a_forked_child_asks_when_it_traces_and_not_before(jaeger: Jaeger, bound
     assert len(jaeger.paths) == asked
 
     def traces() -> bool:
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         while sampler.polls == 1 and time.monotonic() < limit:
             traced.root()
             time.sleep(0.01)

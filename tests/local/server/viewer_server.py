@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,11 @@ class Running:
 
     def wait_for(self, condition: Callable[[], Any]) -> Any:
         """What the condition gives when it is true."""
-        for _ in range(300):
-            found = condition()
-            if found:
-                return found
-            threading.Event().wait(0.05)
-        raise AssertionError("it did not come to that")
+        deadline = time.monotonic() + 60
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "it did not come to that"
+            time.sleep(0.05)
+        return found
 
     def close(self) -> None:
         self.client.close()
