@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,8 @@ def test_from_the_list_to_the_id_of_the_failed_span_by_keyboard_alone(watched: A
     watched.press("v", "v", "v")
     assert "pool exhausted" in page.locator(".loglist").inner_text()
     watched.press("Escape")
-    page.wait_for_selector(FIRST_TRACE)
+    watched.until(f"document.activeElement.dataset.trace === '{ids['slow']}'")
     assert page.locator("#q").input_value() == "service=inventory status=error trace.spans<100"
-    assert page.evaluate("document.activeElement.dataset.trace") == ids["slow"]
 
 
 def test_a_deep_link_survives_a_reload(watched: Any, ids: dict[str, str]) -> None:
@@ -223,6 +223,23 @@ def test_new_traces_show_up_without_reloading_and_pausing_holds_them_back(watche
     watched.until("document.querySelectorAll('a.trace').length === 3")
 
 
+def test_what_comes_between_the_first_answers_and_the_first_word_of_changes_is_shown(watched: Any, served: Any) -> None:
+    from viewer_seed import Shop
+
+    running, _ids = served
+    held: list[Any] = []
+    watched.page.route("**/api/live", lambda route: held.append(route))
+    page = watched.open("#/traces?q=service%3Dearly")
+    page.wait_for_selector(".nothing")
+    shop = Shop(running.spool)
+    shop.span("early", "before anybody listened", None, 40_000, 40_010)
+    shop.close()
+    running.wait_for(lambda: running.get("/api/traces", q="service=early")["total_matching"] == 1)
+    assert page.locator(FIRST_TRACE).count() == 0
+    held[0].continue_()
+    watched.until("document.querySelectorAll('a.trace').length === 1")
+
+
 @pytest.mark.parametrize(
     "watched", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True, ids=["light", "dark"]
 )
@@ -277,7 +294,7 @@ def test_help_opens_again_before_the_browser_has_told_that_it_was_closed(watched
     page.evaluate(
         "document.querySelector('dialog.help').close(); dispatchEvent(new KeyboardEvent('keydown', { key: '?' }))"
     )
-    page.wait_for_selector("dialog.help[open]", timeout=5000)
+    page.wait_for_selector("dialog.help[open]")
 
 
 # Scrolls from end to end, and gives the most rows and the most elements that the document ever had.
@@ -322,12 +339,25 @@ def asked_of_the_api(watched: Any) -> list[str]:
     return found
 
 
+def all_asked(watched: Any, expected: list[str]) -> list[str]:
+    """What the page has asked for, sorted, without parameters, once all that is expected was, and a moment later."""
+    found: list[str] = []
+    deadline = time.monotonic() + 60
+    while not set(found) >= set(expected) and time.monotonic() < deadline:
+        watched.page.wait_for_timeout(25)
+        found += [url.partition("?")[0] for url in asked_of_the_api(watched)]
+    watched.page.wait_for_timeout(500)
+    found += [url.partition("?")[0] for url in asked_of_the_api(watched)]
+    return sorted(path for path in found if path != "live")
+
+
 def test_of_a_hundred_thousand_spans_only_those_in_sight_are_in_the_document(watched: Any, ids: dict[str, str]) -> None:
     page = watched.open(f"#/trace/{ids['hundred_thousand']}")
     page.wait_for_selector(".row.selected", timeout=90_000)
     page.wait_for_selector(".details .attributes")
-    page.wait_for_timeout(500)
-    asked_of_the_api(watched)
+    all_asked(
+        watched, ["histogram", *(f"trace/{ids['hundred_thousand']}{rest}" for rest in ("", "/diagnosis", "/span/0"))]
+    )
     most = page.evaluate(FROM_END_TO_END)
     assert most["rows"] < 60
     assert most["elements"] < 1500
@@ -351,11 +381,8 @@ def test_a_view_asks_for_what_it_shows_once(watched: Any, ids: dict[str, str]) -
     for view, expected in asked.items():
         watched.requests.clear()
         watched.page.goto("about:blank")
-        page = watched.open(view)
-        page.wait_for_selector("main > *")
-        page.wait_for_timeout(500)
-        found = sorted(url.partition("?")[0] for url in asked_of_the_api(watched))
-        assert [path for path in found if path != "live"] == expected, view
+        watched.open(view)
+        assert all_asked(watched, expected) == expected, view
 
 
 def test_what_stands_in_the_document_does_not_grow_with_the_trace(watched: Any, ids: dict[str, str]) -> None:

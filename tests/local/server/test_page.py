@@ -170,7 +170,8 @@ def test_what_is_written_meanwhile_is_told_to_open_pages(start: Callable[..., An
         writer.span("late", "one more", None, 99_000, 99_001)
         writer.close()
         second = json.loads(next(line for line in lines if line.startswith("data: ")).removeprefix("data: "))
-    assert second["version"] > first["version"]
+        assert second["version"] > first["version"]
+        assert server.client.get("/api/traces").headers["x-fasttrace-version"] == str(second["version"])
     assert server.get("/api/traces")["traces"][0]["name"] == "one more"
 
 

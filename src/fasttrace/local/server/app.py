@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from fasttrace.local.server.assets import Assets
 from fasttrace.local.server.guard import Guard
+from fasttrace.local.server.live import Dated
 from fasttrace.local.server.readers import Readers
 from fasttrace.local.server.routes import Traces, api_routes
 
@@ -61,7 +62,7 @@ def build(
             Route("/", assets.serve, methods=["GET"]),
             Route("/{path:path}", assets.serve, methods=["GET"]),
         ],
-        middleware=[Middleware(Guard, token=token, hosts=hosts, csp=assets.csp)],
+        middleware=[Middleware(Guard, token=token, hosts=hosts, csp=assets.csp), Middleware(Dated)],
     )
     app.state.readers = readers
     app.state.traces = Traces()

@@ -13,10 +13,33 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from fasttrace.local.server.readers import Readers
 
 HEARTBEAT_SECONDS = 15.0
+VERSION_HEADER = b"x-fasttrace-version"
+
+
+class Dated:
+    """Says in every answer of the API which change it has reached at least: a page may listen after it has asked."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self._app(scope, receive, send)
+            return
+        version = str(scope["app"].state.readers.version).encode()
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (VERSION_HEADER, version)]
+            await send(message)
+
+        await self._app(scope, receive, dated)
 
 
 async def live(request: Request) -> Response:
