@@ -117,7 +117,8 @@ def test_a_fork_in_the_middle_of_a_request_gives_it_up_and_sends_it_again(collec
 
 
 # A fork copies the interpreter's lock as it is, and where Python's hooks are skipped nobody makes it anew: a child whose
-# parent had a thread that waited for it hangs in CPython, whatever it does. So the program forks when no thread does.
+# parent had a thread that waited for it hangs in CPython, whatever it does. So the program forks when no thread does, and
+# a child during whose birth one woke up is none.
 COPIED_INSIDE = """
     import ctypes, os, sys, threading, time
     import fasttrace
@@ -131,7 +132,7 @@ COPIED_INSIDE = """
                 yield open(f"/proc/self/task/{thread.native_id}/{file}").read()
 
     def sleeps():
-        return [line for text in others("status") for line in text.splitlines() if line.startswith("voluntary")]
+        return [line for text in others("status") for line in text.splitlines() if "ctxt_switches" in line]
 
     def wants_the_interpreter(call):  # or runs: "number address ..." of the system call that it is in
         words = call.split()
@@ -144,6 +145,22 @@ COPIED_INSIDE = """
         while any(map(wants_the_interpreter, others("syscall"))):
             pass
 
+    def quiet_fork():
+        while True:
+            until_all_sleep()
+            before, (read, write) = sleeps(), os.pipe()
+            if any(map(wants_the_interpreter, others("syscall"))):
+                continue
+            child = ctypes.PyDLL(None).fork()
+            if not child:
+                os.read(read, 1)
+                return child
+            if sleeps() == before and not any(map(wants_the_interpreter, others("syscall"))):
+                os.write(write, b"x")
+                return child
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
     exporter = OTLPGrpcExporter(sys.argv[1], timeout=60)
     provider = fasttrace.configure(exporter=exporter, schedule_delay=0.02, undelivered_dir=sys.argv[2])
     tracer = fasttrace.get_tracer("test")
@@ -151,13 +168,9 @@ COPIED_INSIDE = """
     while not os.path.exists(sys.argv[3]):
         time.sleep(0.01)
     forks.FORK_WAIT_SECONDS = forks.FORK_LOOKS = 0  # as if the request did not end in time
-    fork = os.fork if sys.argv[4] == "hooks" else ctypes.PyDLL(None).fork
+    fork = os.fork if sys.argv[4] == "hooks" else quiet_fork
     for generation in "child", "grandchild":
-        # Whoever comes to want the lock after that waits in peace: he does not ask for it, which is what hangs the child.
-        sys.setswitchinterval(60)
-        until_all_sleep()
         child = fork()
-        sys.setswitchinterval(0.005)
         if child:
             assert os.waitpid(child, 0)[1] == 0
             break
