@@ -44,7 +44,7 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     trace("GET /slow", 0, 1500, wait_ms=1400)
     trace("GET /fast", 1, 12)
     trace("GET /failed", 2, 40, code=503)
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
     yield directory
     monkeypatch.undo()
     time.tzset()

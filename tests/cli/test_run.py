@@ -97,7 +97,7 @@ def test_signals_reach_the_program_which_is_this_process_and_nothing_is_lost(run
         assert process.stdout is not None
         assert process.stdout.readline() == f"{process.pid}\n"
         process.send_signal(number)
-        assert process.wait(30) == -number
+        assert process.wait(60) == -number
     assert [span.name for span in runner.spans()] == [f"work/{process.pid}"]
 
 

@@ -68,7 +68,7 @@ def serving(runner: Runner, *command: str, ending: int = signal.SIGTERM) -> Iter
     try:
         yield lines
         process.send_signal(ending)
-        process.wait(30)
+        process.wait(60)
         lines += log.read_text().splitlines()
     except BaseException:
         print(log.read_text()[-5000:])

@@ -51,7 +51,7 @@ def test_it_serves_until_it_is_told_to_stop_even_with_open_pages(spool: Path, si
                 assert "traces" in json.load(answer)
             process.send_signal(signum)
             stream.read()  # it ends
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode in (0, 130, -signum)
         assert "Traceback" not in output
 
@@ -106,7 +106,7 @@ def test_a_spool_that_is_not_there_yet_fills_up(tmp_path: Path) -> None:
     with serving(tmp_path / "later" / "spool") as (_process, address):
         provider = fasttrace.TracerProvider(service_name="x", exporter=SpoolExporter(tmp_path / "later" / "spool"))
         provider.get_tracer("x").start_span("hello").end()
-        assert provider.shutdown(timeout=10)
+        assert provider.shutdown(timeout=60)
         found = asked_until(address + "api/traces", lambda found: found["traces"] != [])
         assert [trace["name"] for trace in found["traces"]] == ["hello"]
     assert os.stat(tmp_path / "later").st_mode & 0o777 == 0o700

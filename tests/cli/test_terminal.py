@@ -60,7 +60,7 @@ def test_map_counts_requests_and_failures(spool: Path, capsys: pytest.CaptureFix
 def test_last_looks_at_what_is_recent(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
     provider = fasttrace.TracerProvider(service_name="now", exporter=SpoolExporter(spool))
     provider.get_tracer("tests").start_span("just now").end()
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
     routes = answer(capsys, "top", "--spool", str(spool), "--last", "10m")["routes"]
     assert [row["service"] for row in routes] == ["now"]  # type: ignore[attr-defined]
 
@@ -159,9 +159,9 @@ def record_until(process: subprocess.Popen[str], spool: Path, record: Callable[[
     while process.poll() is None and time.monotonic() < until:
         provider = fasttrace.TracerProvider(service_name="live", exporter=SpoolExporter(spool))
         record(provider.get_tracer("tests"))
-        assert provider.shutdown(timeout=10)
+        assert provider.shutdown(timeout=60)
         time.sleep(0.1)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return out
 
@@ -217,8 +217,8 @@ def test_show_finds_the_trace_that_a_lost_context_went_on_in(
     other.end(start + 8 * ms)
     call.end(start + 9 * ms)
     root.end(start + 10 * ms)
-    assert shop.shutdown(timeout=10)
-    assert pay.shutdown(timeout=10)
+    assert shop.shutdown(timeout=60)
+    assert pay.shutdown(timeout=60)
     traces = {row["name"]: row["trace_id"] for row in listed(capsys, tmp_path)}
     for name in ("POST /buy", "POST /charge"):
         assert main(["show", traces[name], "--spool", str(tmp_path)]) == 0

@@ -145,7 +145,7 @@ def test_threads_never_repeat_ids(core: Any) -> None:
     barrier = threading.Barrier(8)
 
     def draw(into: list[int]) -> None:
-        barrier.wait(30)
+        barrier.wait(60)
         into.extend(core.ids.generate_trace_id() for _ in range(2_000))
 
     threads = [threading.Thread(target=draw, args=(into,)) for into in drawn]

@@ -308,7 +308,7 @@ def test_a_span_used_from_several_threads_is_safe(traced: Any) -> None:
 
     def use(index: int) -> None:
         chooser = random.Random(index)
-        barrier.wait(30)
+        barrier.wait(60)
         try:
             for number in range(400):
                 span.set_attribute(f"key {chooser.randrange(40)}", number)

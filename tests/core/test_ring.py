@@ -193,14 +193,14 @@ def test_many_producers_and_one_consumer_lose_nothing(core: Any) -> None:
     barrier = threading.Barrier(producers + 1)
 
     def produce(base: int) -> None:
-        barrier.wait(30)
+        barrier.wait(60)
         for number in range(each):
             assert ring.push(record(base + number, 72 + number % 200)) is None
 
     threads = [threading.Thread(target=produce, args=(index * each,)) for index in range(producers)]
     for thread in threads:
         thread.start()
-    barrier.wait(30)
+    barrier.wait(60)
     seen: list[int] = []
     while len(seen) < producers * each:
         ring.wait(0.01)

@@ -187,7 +187,7 @@ def test_services_stop_with_the_demo_however_it_ends(tmp_path: Path, number: int
         assert len(services_of(tmp_path)) == len(SERVICES)
         process.send_signal(number)
         rest = process.stdout.read()
-        assert process.wait(30) == code
+        assert process.wait(60) == code
         assert number == signal.SIGKILL or "All services stopped." in rest
     finally:
         process.kill()
@@ -227,7 +227,7 @@ def test_the_page_is_there_as_long_as_the_shop_is_open(tmp_path: Path) -> None:
                     listed = [trace["trace_id"] for trace in json.load(answer)["traces"]]
             process.send_signal(signal.SIGINT)
             assert "All services stopped." in process.stdout.read()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     with pytest.raises(urllib.error.URLError):

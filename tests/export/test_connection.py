@@ -408,7 +408,7 @@ def test_shutdown_lets_a_request_end_and_closes_its_connection(
     delivered: list[Any] = []
     thread = threading.Thread(target=lambda: delivered.extend(exporter.export(make_batch(1)) for _ in range(2)))
     thread.start()
-    assert asked.wait(20)
+    assert asked.wait(60)
     exporter.shutdown(1)
     answered.set()
     thread.join()

@@ -58,7 +58,7 @@ def test_a_line_is_the_otlp_request_as_the_official_library_reads_it(tmp_path: P
         root.set_status(fasttrace.StatusCode.ERROR, "broken")
         with tracer.start_as_current_span("child"):
             pass
-    assert provider.flush(10)
+    assert provider.flush(60)
     provider.shutdown(5)
     (line,) = path.read_text(encoding="utf-8").splitlines()
     assert str(json_format.ParseDict(hex_ids(json.loads(line)), TracesData())) == str(TracesData.FromString(kept[0]))

@@ -59,7 +59,7 @@ def test_all_spans_arrive_at_a_real_receiver_and_none_twice(receiver: Any) -> No
     stats = provider.stats()
     assert (stats["started"], stats["exported"], stats["abandoned"], stats["queued"]) == (2001, 2000, 1, 0)
     assert balanced(stats)
-    assert provider.shutdown(5)
+    assert provider.shutdown(60)
     parents = {line[1]: line[2] if line[-1] == "child" else "" for line in receiver.lines}
     children = [parent for parent in parents.values() if parent]
     assert len(children) == 1000
@@ -530,7 +530,7 @@ import fasttrace
 assert "threading" not in sys.modules, "then this proves nothing"
 fasttrace.configure(service_name="script")
 fasttrace.get_tracer("script").start_span("only one").end()
-assert fasttrace.flush(10)
+assert fasttrace.flush(60)
 """
 
 

@@ -38,7 +38,7 @@ def test_a_span_is_what_opentelemetrys_encoder_makes_of_it(chaos: Chaos) -> None
     span.add_event("retry", {"attempt": 2}, START + 1000)
     span.set_status(fasttrace.StatusCode.ERROR, "broken")
     span.end(START + 2_500_400)
-    assert provider.flush(10)
+    assert provider.flush(60)
     (ours,) = sent(chaos)
     theirs_span = ReadableSpan(
         "GET /",
@@ -78,7 +78,7 @@ def test_short_and_internal_spans_and_values_that_are_no_text(chaos: Chaos) -> N
     span.add_event("measured", {"ratio": math.nan})
     span.end(START)
     tracer.start_span("y").end()
-    assert provider.flush(10)
+    assert provider.flush(60)
     client, internal = sent(chaos)
     assert client["duration"] == 1
     assert client["tags"]["deep"] == '{"k":[1,null,"AA==","Infinity","-Infinity","NaN"]}'

@@ -200,7 +200,7 @@ class Slow(importlib.abc.MetaPathFinder):
         return None
 sys.meta_path.insert(0, Slow())
 work("before")
-assert entered.wait(20)
+assert entered.wait(60)
 def body():
     import encodings.idna
     work("child")

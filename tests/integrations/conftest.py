@@ -25,7 +25,7 @@ def spans() -> Iterator[Spans]:
     fasttrace.configure(service_name="tests", exporter=exporter)
 
     def ended() -> list[SpanData]:
-        assert fasttrace.flush(timeout=10)
+        assert fasttrace.flush(timeout=60)
         return sorted(exporter.spans, key=lambda data: data.start_time_ns)
 
     yield ended

@@ -42,7 +42,7 @@ def _running(command: list[str], ready: Callable[[], Any], stop: signal.Signals,
         finally:
             process.send_signal(stop)
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

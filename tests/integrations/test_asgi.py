@@ -391,7 +391,7 @@ def test_unconfigured_process_serves_as_if_nothing_were_there() -> None:
     with serving(TracingMiddleware(shop(), tracer=provider.get_tracer("tests"))) as url:
         assert httpx.get(f"{url}/items/1", headers={"traceparent": PARENT}).text == "1"
         assert httpx.get(f"{url}/broken").status_code == 500
-    assert provider.shutdown(timeout=5)
+    assert provider.shutdown(timeout=60)
 
 
 async def drive(app: Any, path: str) -> Any:

@@ -150,4 +150,4 @@ def test_an_unsampled_connection_hands_on_its_decision() -> None:
         with connect(address(url, "/"), additional_headers={"traceparent": PARENT[:-1] + "0"}):
             pass
     assert seen[0]["traceparent"].startswith(PARENT[:36]) and seen[0]["traceparent"].endswith("-00")
-    assert provider.shutdown(10)
+    assert provider.shutdown(60)

@@ -243,8 +243,8 @@ def test_requests_of_our_exporters_are_neither_traced_nor_sent_headers(
             for _ in range(2):
                 Requests().get(f"{url}/echo")
                 with fasttrace.get_tracer("tests").start_as_current_span("around the flush"):
-                    assert fasttrace.flush(10)
-            assert fasttrace.flush(10)
+                    assert fasttrace.flush(60)
+            assert fasttrace.flush(60)
             assert fasttrace.stats()["started"] == fasttrace.stats()["exported"] == 4
         finally:
             fasttrace.shutdown(timeout=10)
@@ -279,7 +279,7 @@ def test_nor_are_those_of_an_exporter_that_traces_what_it_does(collector: str) -
         fasttrace.configure(service_name="tests", exporter=Own(), sampler="always_on")
         try:
             fasttrace.get_tracer("tests").start_span("operation").end()
-            assert fasttrace.flush(10)
+            assert fasttrace.flush(60)
             assert fasttrace.stats()["exported"] == 1
         finally:
             fasttrace.shutdown(timeout=10)

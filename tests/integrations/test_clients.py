@@ -219,7 +219,7 @@ def test_head_rules_see_what_a_request_asks_for(caller: Caller, url: str) -> Non
         with caller.traced():
             caller.get(f"{url}/status/200")
             caller.get(f"{url}/echo")
-        assert fasttrace.flush(10)
+        assert fasttrace.flush(60)
         assert [span.attributes["url.full"] for span in exporter.spans] == [f"{url}/echo"]
     finally:
         fasttrace.shutdown(timeout=5)
@@ -232,7 +232,7 @@ def test_an_answer_may_say_that_the_callee_keeps_its_part(caller: Caller, url: s
         for trusting in (False, True):
             with caller.traced(trace_response=trusting):
                 caller.get(f"{url}/trusted")
-        assert fasttrace.flush(10)
+        assert fasttrace.flush(60)
         assert [span.attributes["fasttrace.keep_reason"] for span in exporter.spans] == ["callee"]
     finally:
         fasttrace.shutdown(timeout=5)

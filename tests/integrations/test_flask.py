@@ -169,7 +169,7 @@ def test_below_an_asgi_application_that_records_nothing_nothing_is_recorded(span
     with serving(app, lifespan="off") as url:
         assert httpx.get(url + "/unavailable").status_code == 503
         assert httpx.get(url + "/orders/7").text == "order 7"
-    assert fasttrace.flush(timeout=10)
+    assert fasttrace.flush(timeout=60)
     assert (sampler.seen, exporter.spans) == (1, [])
 
 

@@ -54,7 +54,7 @@ def test_a_connection_that_is_waited_for_is_a_span_that_the_diagnosis_knows(pool
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert taken.wait(20)
+    assert taken.wait(60)
     with tracer.start_as_current_span("request") as request, pool.connection() as second:
         assert second is first
         assert fasttrace.current_span() is request

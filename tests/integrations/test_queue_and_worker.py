@@ -42,7 +42,7 @@ def running(folder: Path, environment: dict[str, str], service: str, *command: s
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -32,11 +32,11 @@ def _no_durations() -> Iterator[None]:
 def provider() -> Iterator[fasttrace.TracerProvider]:
     made = fasttrace.TracerProvider(exporter="memory", control_file="none")
     yield made
-    assert made.shutdown(10)
+    assert made.shutdown(60)
 
 
 def ended(provider: fasttrace.TracerProvider) -> list[Any]:
-    assert provider.flush(10)
+    assert provider.flush(60)
     return list(provider.exporter.spans)  # type: ignore[attr-defined]
 
 
@@ -176,7 +176,7 @@ def test_durations_count_every_request_sampled_or_not(sampler: float) -> None:
         ("GET", "", "200"): 1,
     }
     assert "http_server_request_duration_seconds_bucket" in metrics.prometheus_text()
-    assert provider.shutdown(10)
+    assert provider.shutdown(60)
 
 
 def test_an_exception_counts_as_500(provider: fasttrace.TracerProvider) -> None:

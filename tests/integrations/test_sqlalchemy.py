@@ -201,7 +201,7 @@ def hold(engine: Any) -> threading.Thread:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert taken.wait(20)
+    assert taken.wait(60)
     return thread
 
 

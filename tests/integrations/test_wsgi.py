@@ -260,7 +260,7 @@ def test_a_client_that_goes_away_closes_the_answer_and_ends_the_span(spans: Span
     with serving_wsgi(TracingMiddleware(app)) as url:
         with httpx.stream("GET", url) as response:
             next(response.iter_raw())
-        assert closed.wait(20)
+        assert closed.wait(60)
         (server,) = wait_for(spans, 1)
     assert server.status.status_code == StatusCode.UNSET
 
@@ -371,7 +371,7 @@ def test_an_unsampled_request_hands_its_decision_on_to_every_block() -> None:
     call(TracingMiddleware(app, tracer=provider.get_tracer("tests")), environ)
     assert [text[3:35] for text in seen] == [PARENT[3:35]] * 2
     assert {text[-2:] for text in seen} == {"00"}
-    assert provider.shutdown(10)
+    assert provider.shutdown(60)
 
 
 def test_a_request_passes_two_middlewares_as_one_span(spans: Spans) -> None:

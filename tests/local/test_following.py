@@ -39,15 +39,15 @@ def test_trace_is_given_once_when_it_has_settled(
     tracer = provider.get_tracer("tests")
     root = tracer.start_span("root", context=fasttrace.Context())
     tracer.start_span("first", context=root).end()
-    assert provider.flush(10)
+    assert provider.flush(60)
     assert following.poll() == []
     root.end()
-    assert provider.flush(10)
+    assert provider.flush(60)
     assert following.poll() == []
     clock.now += SETTLE_SECONDS
     assert [(found.name, found.spans) for found in following.poll()] == [("root", 2)]
     tracer.start_span("late", context=root).end()
-    assert provider.shutdown(10)
+    assert provider.shutdown(60)
     assert following.poll() == []
     clock.now += PATIENCE_SECONDS
     assert following.poll() == []
@@ -60,7 +60,7 @@ def test_trace_without_a_root_is_given_after_some_patience(
     tracer = provider.get_tracer("tests")
     root = tracer.start_span("root", context=fasttrace.Context())
     tracer.start_span("child", context=root).end()
-    assert provider.flush(10)
+    assert provider.flush(60)
     following.poll()
     clock.now += SETTLE_SECONDS
     assert following.poll() == []

@@ -160,7 +160,7 @@ def test_export_writes_one_by_its_name_or_when_asked(tmp_path: Path, capsys: pyt
     spool = tmp_path / "spool"
     provider = fasttrace.TracerProvider(service_name="shop", exporter=SpoolExporter(spool))
     provider.get_tracer("t").start_span("GET /").end()
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
     target = tmp_path / "slow.html"
     assert main(["export", "slow", "-o", str(target), "--spool", str(spool)]) == 0
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")

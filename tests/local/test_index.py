@@ -321,7 +321,7 @@ def test_process_that_is_killed_while_it_reads_leaves_a_sound_index(tmp_path: Pa
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     with Index(tmp_path) as index:
         before = len(index.matching(EVERYTHING))
         assert before % 20 == 0

@@ -45,7 +45,7 @@ def test_time_of_called_services_is_theirs_and_counts_once_where_they_run_togeth
     deeper = begin("stock", "GET /stock", 30, second, kind=SERVER)
     for span, end in ((deeper, 40), (first, 50), (second, 60), (inside, 70), (root, 100)):
         span.end(BASE_NS + end * MS)
-    assert all(provider.shutdown(timeout=10) for provider in providers.values())
+    assert all(provider.shutdown(timeout=60) for provider in providers.values())
     assert routes(tmp_path) == {
         ("web", "GET /"): 50 * MS,
         ("shop", "GET /orders"): (40 + 30) * MS,
@@ -58,7 +58,7 @@ def test_routes_are_told_apart_by_their_method(tmp_path: Path) -> None:
     for method in ("GET", "POST"):
         asked = {"http.request.method": method, "http.route": "/orders"}
         provider.get_tracer("t").start_span("handler", kind=SERVER, attributes=asked).end()
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
     assert sorted(routes(tmp_path)) == [("web", "GET /orders"), ("web", "POST /orders")]
 
 

@@ -61,8 +61,8 @@ def shop(tmp_path: Path) -> Path:
     failed = web.get_tracer("t").start_span("GET /login", kind=server, context=fasttrace.Context(), start_time=start)
     failed.set_status(fasttrace.StatusCode.ERROR)
     failed.end(start + 10**6)
-    assert web.shutdown(timeout=10)
-    assert stock.shutdown(timeout=10)
+    assert web.shutdown(timeout=60)
+    assert stock.shutdown(timeout=60)
     return spool
 
 
@@ -96,7 +96,7 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=60)
         os.close(self.master)
 
 
@@ -112,7 +112,7 @@ def test_q_gives_the_terminal_back(top: Terminal) -> None:
     top.until("/basket")
     top.press("q")
     top.until(LEFT)
-    assert top.process.wait(timeout=30) == 0
+    assert top.process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -121,14 +121,14 @@ def test_signal_gives_the_terminal_back(top: Terminal, number: signal.Signals, c
     top.text = ""
     top.process.send_signal(number)
     top.until(LEFT)
-    assert top.process.wait(timeout=30) == code
+    assert top.process.wait(timeout=60) == code
 
 
 def test_screen_is_drawn_again_when_there_is_something_new(shop: Path, top: Terminal) -> None:
     top.until("/login")
     provider = fasttrace.TracerProvider(service_name="newcomer", exporter=SpoolExporter(shop))
     provider.get_tracer("t").start_span("GET /").end()
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
     top.until("newcomer")
 
 
@@ -144,7 +144,7 @@ def test_no_color_has_none(shop: Path) -> None:
 def test_dumb_terminal_gets_plain_text_once(shop: Path) -> None:
     terminal = Terminal([*COMMAND, "--spool", str(shop)], TERM="dumb")
     terminal.until("/login")
-    assert terminal.process.wait(timeout=30) == 0
+    assert terminal.process.wait(timeout=60) == 0
     assert "\x1b" not in terminal.text
     terminal.close()
 

@@ -17,7 +17,7 @@ def record(directory: Path, *names: str) -> None:
     for name in names:
         with provider.get_tracer("tests").start_as_current_span(name):
             pass
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
 
 
 def test_directory_that_is_not_there_is_empty_and_stays_so(tmp_path: Path) -> None:

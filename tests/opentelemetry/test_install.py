@@ -15,7 +15,7 @@ from fasttrace.opentelemetry import TracerProvider, install
 from opentelemetry import propagate, trace
 
 def names(provider):
-    assert fasttrace.flush(10)
+    assert fasttrace.flush(60)
     return sorted(span.name for span in provider.exporter.spans)
 """
 

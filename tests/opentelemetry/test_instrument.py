@@ -95,7 +95,7 @@ def test_a_request_is_traced_with_nothing_but_variables(
         (span,) = [line for line in receiver.spans(1) if line[3] == SPAN[kind]]
     finally:
         process.terminate()
-        printed = process.communicate(timeout=30)[0]
+        printed = process.communicate(timeout=60)[0]
     assert b'"number":7' in answer.replace(b" ", b"")
     assert (b"true" in answer) <= sdk, "nothing of the SDK is imported where it is not"
     assert [span[0], span[2]] == [TRACE, PARENT]

@@ -263,7 +263,7 @@ def test_the_thread_ends_with_its_sampler(jaeger: Jaeger, monkeypatch: pytest.Mo
     until(lambda: samplers[0].polls == 1)
     samplers.clear()
     gc.collect()
-    assert ended.wait(20)
+    assert ended.wait(60)
 
 
 PROGRAM = """

@@ -71,7 +71,7 @@ def test_a_captured_span_is_what_the_exporter_gets(exporter: MemoryExporter) -> 
             outer.set_attribute("", "dropped")
             outer.set_status(fasttrace.StatusCode.ERROR, "failed")
             traced("inner")
-    assert fasttrace.flush(timeout=10)
+    assert fasttrace.flush(timeout=60)
     exported = sorted(exporter.spans, key=lambda span: span.start_time_ns)
     assert names(spans) == [span.name for span in exported] == ["outer", "inner"]
     for ours, theirs in zip(spans, exported, strict=True):
@@ -170,11 +170,11 @@ def test_tasks_portals_and_to_thread_belong_to_the_test_that_started_them(export
 
     def test(name: str) -> list[str]:
         with capture_spans() as spans:
-            barrier.wait(10)
+            barrier.wait(60)
             asyncio.run(tasks(name))
             with anyio.from_thread.start_blocking_portal() as portal:
                 portal.call(task, f"{name} portal")
-            barrier.wait(10)
+            barrier.wait(60)
         return names(spans)
 
     barrier = threading.Barrier(4)

@@ -278,7 +278,7 @@ def test_our_own_exporter_is_understood_too(start: Callable[..., Any]) -> None:
     provider = fasttrace.TracerProvider(service_name="ours", exporter=exporter)
     with provider.get_tracer("x").start_as_current_span("work"):
         pass
-    assert provider.shutdown(timeout=10)
+    assert provider.shutdown(timeout=60)
     assert [span.name for span in server.spans()] == ["work"]
 
 
