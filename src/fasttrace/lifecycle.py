@@ -130,6 +130,8 @@ def _at_exit(**_: Any) -> None:
 
 # --- termination
 
+# How often, and for how long each time, whoever is told to end still looks when its time is over.
+LOOKS, LOOK_SECONDS = 20, 0.01
 _before_us: Any = None
 _installed = False
 
@@ -150,6 +152,14 @@ def flush_on_sigterm() -> None:
     _installed = True
 
 
+def _wait(done: Any, timeout: float) -> None:
+    """Until it is done, so many seconds at most, and some looks: a process that was held up has given it no time."""
+    if not done.acquire(timeout=timeout):
+        for _ in range(LOOKS):
+            if done.acquire(timeout=LOOK_SECONDS):
+                return
+
+
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     # The signal may have come in the middle of anything, a lock of ours included: another thread does the work, and
     # is waited for no longer than the end of the process may take.
@@ -167,7 +177,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
     try:
         _threads.start(work, ())
-        done.acquire(timeout=max([pipeline.exit_timeout for pipeline in _living()], default=0.0))
+        _wait(done, max([pipeline.exit_timeout for pipeline in _living()], default=0.0))
     except RuntimeError:
         # No new threads: the interpreter is ending already, maybe with our own shutdown, which then leaves off.
         if last:

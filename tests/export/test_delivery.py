@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -428,6 +429,27 @@ def test_the_end_of_a_process_takes_a_second_at_most_with_a_dead_collector_and_l
     assert provider.flush(20)
     assert set(names(chaos.requests)) == {f"span {number}" for number in range(3000)} | {"next"}
     provider.shutdown(5)
+
+
+TOLD_WITHOUT_TIME = """
+import os, signal, sys, fasttrace
+from fasttrace.export import OTLPExporter
+fasttrace.configure(
+    exporter=OTLPExporter(sys.argv[1]), undelivered_dir=sys.argv[2], schedule_delay=60, flush_on_sigterm=True,
+    exit_timeout=0,
+)
+fasttrace.get_tracer("test").start_span("kept").end()
+os.kill(os.getpid(), signal.SIGTERM)
+sys.stdin.readline()
+"""
+
+
+def test_who_is_told_to_end_keeps_what_is_queued_though_its_time_is_over_before_it_can(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TOLD_WITHOUT_TIME, closed_port(), str(tmp_path)]
+    run = subprocess.run(command, stdin=subprocess.PIPE, timeout=60, check=False)
+    assert run.returncode == -signal.SIGTERM
+    (left,) = tmp_path.iterdir()
+    assert names([("", {}, request) for request in segments.requests(left)]) == ["kept"]
 
 
 TOLD_TO_END = """
