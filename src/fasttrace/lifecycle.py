@@ -130,6 +130,13 @@ def _at_exit(**_: Any) -> None:
 
 # --- termination
 
+
+def flush_all() -> None:
+    """Send what has ended, of every provider, each within its ``exit_timeout``."""
+    for pipeline in _living():
+        pipeline.flush(pipeline.exit_timeout)
+
+
 # How often, and for how long each time, whoever is told to end still looks when its time is over.
 LOOKS, LOOK_SECONDS = 20, 0.01
 _before_us: Any = None

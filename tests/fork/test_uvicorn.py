@@ -11,10 +11,13 @@ from world import Server, World
 pytestmark = pytest.mark.servers
 
 
-def test_every_span_of_every_worker_arrives_once(world: World) -> None:
+@pytest.mark.parametrize("lifespan", ["on", "off"])
+def test_every_span_of_every_worker_arrives_once(world: World, lifespan: str) -> None:
     # uvicorn ends its workers by raising the signal again, which skips every exit handler of Python's.
-    world.environment["FASTTRACE_FLUSH_ON_SIGTERM"] = "true"
-    command = [sys.executable, "-m", "uvicorn", "asgi:application", "--workers", "2", "--host", "127.0.0.1"]
+    if lifespan == "off":
+        world.environment["FASTTRACE_FLUSH_ON_SIGTERM"] = "true"
+    options = ["--workers", "2", "--lifespan", lifespan, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "uvicorn", "asgi:application", *options]
     with Server(world, [*command, "--port", "{port}"]) as server:
         server.get(20, workers=2)
     count = 2 * sum(server.requests.values())

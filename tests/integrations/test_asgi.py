@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 
 import fasttrace
 from fasttrace._core.types import SpanData, SpanKind, StatusCode
+from fasttrace.export import MemoryExporter
 from fasttrace.integrations.asgi import TracingMiddleware
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -374,16 +375,41 @@ def test_middleware_installed_twice_makes_one_span(spans: Spans) -> None:
         assert [data.name for data in wait_for(spans, 2)] == ["GET /items/{item}", "inside"]
 
 
-def test_lifespan_is_left_alone() -> None:
+def test_what_is_neither_request_nor_lifespan_is_left_alone() -> None:
     passed: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         passed.extend((scope, receive, send))
 
-    scope, receive, send = {"type": "lifespan"}, object(), object()
+    scope, receive, send = {"type": "gopher"}, object(), object()
     asyncio.run(TracingMiddleware(app)(scope, receive, send))  # type: ignore[arg-type]
     assert passed == [scope, receive, send]
-    assert scope == {"type": "lifespan"}
+    assert scope == {"type": "gopher"}
+
+
+@pytest.mark.parametrize("last", ["complete", "failed"])
+def test_before_the_last_message_of_a_lifespan_what_has_ended_is_sent(last: str) -> None:
+    exporter = MemoryExporter()
+    provider = fasttrace.TracerProvider(exporter=exporter, schedule_delay=60)
+    sent: list[tuple[str, int]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope == {"type": "lifespan"}
+        await send({"type": "lifespan.startup.complete"})
+        provider.get_tracer("app").start_span("closing the pool").end()
+        await send({"type": f"lifespan.shutdown.{last}"})
+
+    async def send(message: Any) -> None:
+        sent.append((message["type"], len(exporter.spans)))
+
+    middleware = TracingMiddleware(app)
+    asyncio.run(middleware({"type": "lifespan"}, None, send))  # type: ignore[arg-type]
+    assert sent == [("lifespan.startup.complete", 0), (f"lifespan.shutdown.{last}", 1)]
+    coroutine = middleware({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+    with pytest.raises(StopIteration):
+        coroutine.send(None)  # in no loop of asyncio's
+    assert sent[2:] == [("lifespan.startup.complete", 1), (f"lifespan.shutdown.{last}", 2)]
+    provider.shutdown(60)
 
 
 def test_unconfigured_process_serves_as_if_nothing_were_there() -> None:

@@ -10,6 +10,7 @@ from fasttrace.integrations._http import asks, known_method
 from fasttrace.integrations._routes import Routes
 from fasttrace.integrations._secrets import captured, clean_query
 from fasttrace.integrations._server import ERROR, KEY, NO_PARENT, SERVER, Exchange, Server, host_of, under_way
+from fasttrace.lifecycle import flush_all
 from fasttrace.propagation import extract
 
 TYPE_CHECKING = False
@@ -54,8 +55,8 @@ class TracingMiddleware(Traced):
     The span is named ``GET`` or, once the application has found a route, ``GET /orders/{id}``; never
     by the raw path. It ends with the last byte of the response; with a 5xx, which makes it an error as an exception
     does, or after a stream it waits until the application returns, for the exception. Exceptions pass unchanged. That
-    of a WebSocket lasts as long as its connection. Lifespan and anything else is left alone. The options are those of
-    ``Server``.
+    of a WebSocket lasts as long as its connection. At the end of the application's lifespan what has ended is sent;
+    anything else is left alone. The options are those of ``Server``.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ async def serve(server: Server, app: App, scope: Scope, receive: Receive, send: 
     kind = scope["type"]
     http = kind == "http"
     if not (http or kind == "websocket") or KEY in scope:
-        await app(scope, receive, send)
+        await app(scope, receive, _flushing(send) if kind == "lifespan" else send)
         return
     scope[KEY] = None
     if server.skips(scope, scope["path"]):
@@ -130,6 +131,25 @@ async def serve(server: Server, app: App, scope: Scope, receive: Receive, send: 
         finally:
             under_way.pop(span, None)
         exchange.finish(exchange.sent_ns)
+
+
+def _flushing(send: Send) -> Send:
+    """For a lifespan: sends what has ended before its last message, after which nothing else may.
+
+    uvicorn then raises again the signal that it was given, which skips what Python does at exit.
+    """
+
+    async def flushing(message: Message) -> None:
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            import asyncio
+
+            try:
+                await asyncio.to_thread(flush_all)
+            except RuntimeError:  # another library's loop, or no more threads
+                flush_all()
+        await send(message)
+
+    return flushing
 
 
 class _Request(Exchange):

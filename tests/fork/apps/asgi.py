@@ -11,8 +11,11 @@ from fasttrace.integrations.asgi import TracingMiddleware
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] != "http":
-        raise NotImplementedError
+    if scope["type"] == "lifespan":
+        for part in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{part}.complete"})
+        return
     with traced.tracer.start_as_current_span(f"inner/{os.getpid()}"):
         body = str(os.getpid()).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
