@@ -88,14 +88,17 @@ def _is_the_command() -> bool:
     return os.path.basename(started) in ("fasttrace", "fasttrace.exe")
 
 
-IMPL_ERROR = ""  # why no application could import fasttrace; only where the command looks at it
-try:
-    IMPL, IMPL_REASON, _loaded = load(os.environ.get("FASTTRACE_IMPL") or "auto")
-except ImportError as error:
-    if not _is_the_command():
-        raise
-    IMPL_ERROR = str(error)
-    IMPL, IMPL_REASON, _loaded = load("python")
+def _choose() -> tuple[str, str, dict[str, ModuleType], str]:
+    """What ``load`` finds; for the command, which looks at it, also why no application could import fasttrace."""
+    try:
+        return *load(os.environ.get("FASTTRACE_IMPL") or "auto"), ""
+    except ImportError as error:
+        if not _is_the_command():
+            raise
+        return *load("python"), str(error)
+
+
+IMPL, IMPL_REASON, _loaded, IMPL_ERROR = _choose()
 
 if TYPE_CHECKING:
     # The pure-Python core is the typed one; the compiled one has the same names and signatures.
