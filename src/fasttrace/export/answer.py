@@ -30,7 +30,7 @@ class FinalResponse(HTTPResponse):
         while 100 <= self.status < 200 and self.status != 101:
             if time.monotonic() > self.deadline:
                 raise TimeoutError("there were interim answers only")
-            self.headers = None  # type: ignore[assignment]  # what was begun otherwise
+            vars(self)["headers"] = None  # or it would take the head for read
             super().begin()
 
 
