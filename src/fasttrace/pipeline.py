@@ -441,9 +441,13 @@ class Pipeline:
         if self._background.running:
             self._background.stop(time.monotonic() + FORK_WAIT_SECONDS)
         self._preparing.acquire(timeout=FORK_IMPORT_SECONDS)
+        if self.stats_file is not None:
+            self.stats_file.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Go on where it stopped; what waits must not depend on the next span."""
+        if self.stats_file is not None:
+            self.stats_file.after_fork_in_parent()
         try:
             self._preparing.release()
         except RuntimeError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from succeeding import succeed
 
 import fasttrace
 from fasttrace import accounts
@@ -125,6 +126,37 @@ def test_a_child_has_a_file_of_its_own_and_does_not_keep_its_parents_alive(progr
     os.kill(program.process.pid, signal.SIGKILL)
     program.process.wait(60)
     assert program.says(lambda one: one.state != "running").state == "gone"
+
+
+FORK_IN_THE_MIDDLE = """
+import os, threading, time
+import fasttrace
+from fasttrace.export import stats_file
+stats_file.LOCK_SECONDS = 60
+opened, original = threading.Event(), os.open
+def slowly(path, *rest, **named):
+    descriptor = original(path, *rest, **named)
+    if "stats-" in os.fspath(path) and not opened.is_set():
+        opened.set()
+        time.sleep(0.3)  # the system call has returned, its caller has not yet got the GIL
+    return descriptor
+os.open = slowly
+fasttrace.configure(exporter="spool", schedule_delay=0.05)
+fasttrace.get_tracer("test").start_span("operation").end()
+assert opened.wait(60)
+child = os.fork()
+if not child:
+    descriptors = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    os._exit(any("stats-" in os.readlink(name) for name in descriptors if os.path.islink(name)))
+assert os.waitpid(child, 0)[1] == 0, "the child keeps the file locked"
+"""
+
+
+@posix
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks for descriptors in /proc")
+def test_a_fork_in_the_middle_of_a_write_leaves_the_child_no_lock(tmp_path: Path) -> None:
+    environment = {**os.environ, "FASTTRACE_SPOOL_DIR": str(tmp_path / "spool")}
+    succeed([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK_IN_THE_MIDDLE], env=environment)
 
 
 @posix

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PREFIX, SUFFIX = "stats-", ".json"
 EVERY_SECONDS = 1.0
-# What the end of the process waits for a thread that hangs on a disk.
+# What a fork and the end of the process wait for a thread that hangs on a disk.
 LOCK_SECONDS = 0.5
 # Larger ones are not ours.
 MAX_BYTES = 64 * 1024
@@ -59,6 +59,17 @@ class StatsFile:
         """Import what is needed, while a fork would wait for it."""
         if self._directory() is not None:
             import json  # noqa: F401
+
+    def before_fork(self) -> None:
+        """Wait for whoever is writing: a descriptor that he has just opened would keep the file locked in the child."""
+        self._lock.acquire(timeout=LOCK_SECONDS)
+
+    def after_fork_in_parent(self) -> None:
+        """Let them write again."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it took too long
 
     def after_fork_in_child(self) -> None:
         """The file and its lock are the parent's."""
