@@ -45,9 +45,8 @@ class Retries:
             answer = send()
             if isinstance(answer, bytes):
                 return answer
-            pause = _pause(tries)
-            if answer.retry_after is not None:
-                pause = max(pause, answer.retry_after) if answer.retry_after else 0.0
+            # 0 is our own word, for a call that was given up for a fork: senders pass on no receiver's "at once".
+            pause = 0.0 if answer.retry_after == 0 else max(_pause(tries), answer.retry_after or 0.0)
             if not answer.retryable or time.monotonic() + pause >= deadline or not self._wait(pause, part.attempt):
                 raise answer
             tries += 1
