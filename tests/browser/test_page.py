@@ -58,6 +58,20 @@ def test_a_deep_link_survives_a_reload(watched: Any, ids: dict[str, str]) -> Non
     assert f"span={ids['error_span']}" in page.url
 
 
+def test_whoever_sees_a_view_has_its_keys(watched: Any, ids: dict[str, str]) -> None:
+    # Pressed as soon as it is there, before the browser has drawn it.
+    watched.page.add_init_script("""
+        let pressed = false;
+        new MutationObserver(() => {
+          if (pressed || !document.querySelector(".row")) return;
+          pressed = true;
+          document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "v", bubbles: true }));
+        }).observe(document, { childList: true, subtree: true });
+    """)
+    watched.open(f"#/trace/{ids['slow']}")
+    watched.until("document.querySelector('.tabs button[aria-pressed=true]')?.innerText === 'Flame'")
+
+
 def test_folded_spans_open_and_close_with_the_arrows(watched: Any, ids: dict[str, str]) -> None:
     page = watched.open(f"#/trace/{ids['slow']}")
     page.wait_for_selector(".times")

@@ -1,5 +1,5 @@
 // One listener for all keys. A view offers a table of them; the innermost that knows a key takes it.
-import { useEffect, useRef } from "./lib.js";
+import { useLayoutEffect, useRef } from "./lib.js";
 import { inFile } from "./api.js";
 
 const layers = [];
@@ -28,7 +28,8 @@ addEventListener("keydown", (event) => {
 export function useKeys(table) {
   const layer = useRef(table);
   layer.current = table;
-  useEffect(() => {
+  // Before it is drawn: whoever sees the view has its keys.
+  useLayoutEffect(() => {
     layers.push(layer);
     return () => layers.splice(layers.indexOf(layer), 1);
   }, []);
